@@ -1,0 +1,11 @@
+"""The core: events in, commands out. Standard library only; no await, no clock, no randomness.
+
+- `events`      what happened: past tense, one closed union
+- `commands`    what to do: imperative, one closed union
+- `machine`     `Conversation.receive(event) -> list[Command]`, its rules numbered at the head
+- `transcript`  what was said, and what of it was heard
+- `playout`     which words the caller has probably heard by now
+- `settlement`  how a turn ended
+- `parts`       what an agent may answer with
+- `call`        what is known of a call and of a turn
+"""

@@ -1,0 +1,109 @@
+"""What is known of a call and of a turn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from service.conversation.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class CallDetails:
+    """What the platform tells of a call. Every field but the id may be missing: a web call has no numbers."""
+
+    call_id: str
+    direction: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    is_web_call: bool = False
+    is_ongoing: bool = False
+    started_at: float | None = None
+    """Seconds since the epoch; None while the call is only registered."""
+    may_store_content: bool = True
+    """False when the call's storage setting forbids keeping words or numbers."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+class Prompt(Enum):
+    """Why the agent is asked to speak."""
+
+    GREETING = "greeting"
+    CALLER_SPOKE = "caller_spoke"
+    CALLER_SILENT = "caller_silent"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an agent is asked to answer.
+
+    `index` counts the turns of a call from 0 and never repeats; `turn_id` is the platform's and may,
+    on another line of the same call.
+    """
+
+    call_id: str
+    index: int
+    turn_id: int
+    prompt: Prompt
+    history: Transcript = ()
+    call: CallDetails | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a conversation is led: its deadlines (seconds) and the lines that are spoken for a failing agent."""
+
+    details_expected: bool = True
+    """Whether the platform tells call details: the greeting waits for them, at most `greeting_wait`."""
+    greeting_wait: float = 0.3
+    turn_budget: float = 25.0
+    fallback_greeting: str = "Hello, how may I help you?"
+    apology: str = "I am sorry, I had a problem just now. Could you say that again?"
+    closing_line: str = "I am sorry, I lost my thread."
+    farewell: str = "Goodbye."
+
+
+class Outcome(Enum):
+    """How a turn was settled, exactly one of these."""
+
+    COMPLETED = "completed"
+    INTERRUPTED = "interrupted"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRecord:
+    """One settled turn. Moments are seconds on the shell's clock; None for what did not happen."""
+
+    index: int
+    turn_id: int
+    prompt: Prompt
+    outcome: Outcome
+    asked_at: float
+    first_words_at: float | None
+    final_at: float | None
+    settled_at: float
+    words_said: int
+    words_heard: int
+    is_heard_unknown: bool = False
+    """What was heard could not be aligned with what was said; the turn counts as completed."""
+    reason: str | None = None
+    """Why it failed, or what overtook it."""
+
+    @property
+    def heard_share(self) -> float:
+        """The share of the words said that the caller heard, 0 to 1; 1 when there were none."""
+        return self.words_heard / self.words_said if self.words_said else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One call, from its first line to its end."""
+
+    started_at: float
+    ended_at: float
+    lines: int
+    outcomes: Mapping[Outcome, int]
+    oddities: Mapping[str, int]

@@ -1,0 +1,293 @@
+"""One call, as rules. Tests and documents quote their numbers.
+
+Rule 1   Stale is nothing: a fact about any turn but the one in flight changes nothing.
+Rule 2   At most one reply is in flight. A newer request, an interjection, another line or the end of the line
+         overtakes it at once, and no further words of it are sent.
+Rule 3   On one line a request is answered only if its id is greater than every id before it; gaps are fine.
+         A new line starts afresh.
+Rule 4   Every turn ends in exactly one final frame, and nothing after it, unless it is overtaken.
+Rule 5   The greeting is turn id 0, spoken once per call. It waits for the call details, but not for long. A call that
+         is already under way elsewhere, or whose caller speaks first, gets the empty greeting.
+Rule 6   A reminder is a turn like any other, prompted by silence.
+Rule 7   A transcript update is never answered and never overtakes.
+Rule 8   A turn that is not finished within the turn budget has failed.
+Rule 9   An agent that fails before it spoke is apologised for; one that fails in mid-sentence gets a closing line.
+         Nothing said is repeated.
+Rule 10  An action travels on the final frame, at most one a turn (hang up before transfer before digits); a failed or
+         overtaken turn has none. A farewell has words, because an empty one hangs up at once.
+Rule 11  Every turn is settled exactly once: by the next request, interjection or line, or by the end.
+Rule 12  A line that fell silent is dropped, never closed: 8 s after the last frame where pings had come,
+         10 minutes where none ever did.
+Rule 13  A ping is answered whatever else goes on, and changes nothing.
+Rule 14  The history is what was heard. An utterance that the caller cut off is marked.
+
+Theory: the platform numbers its requests, we number our turns. `OpenTurn.index` never repeats within a call, so a late
+word of an earlier reply can never be taken for a word of this one (rule 1), though ids start afresh with each line.
+"""
+
+from collections import Counter
+from typing import assert_never
+
+from service.conversation import commands, events, parts
+from service.conversation.call import CallDetails, CallRecord, Outcome, Policy, Prompt, Turn, TurnRecord
+from service.conversation.commands import Command
+from service.conversation.events import DeadlineKind, Event, Oddity
+from service.conversation.reply import OpenTurn, closing_words
+from service.conversation.settlement import settled, settled_at_end
+from service.conversation.transcript import Hearing, Mark, ToolAnswered, ToolCalled, Transcript, has_agent_words
+
+PINGED_LINE_SILENCE = 8.0
+UNPINGED_LINE_SILENCE = 600.0
+FRESH_CALL_AGE = 5.0
+"""A call that started longer ago than this was greeted by another process (seconds)."""
+
+GREETING_ID = 0
+
+Commands = list[Command]
+
+
+class Conversation:
+    """The state of one call. `receive` is its only verb."""
+
+    def __init__(self, call_id: str, policy: Policy) -> None:
+        self._call_id = call_id
+        self._policy = policy
+        self._details: CallDetails | None = None
+        self._started_at = self._clock_offset = 0.0
+        self._is_connected = self._is_pinged = False
+        self._is_greeting_due = True  # not spoken yet, nor found needless
+        self._awaits_details = False
+        self._newest_id: int | None = None
+        self._turn: OpenTurn | None = None
+        self._turns = self._lines = self._interrupt_id = 0
+        self._hearing = Hearing()
+        self._last_frame_at = self._line_closed_at = 0.0
+        self._outcomes: Counter[Outcome] = Counter()
+        self._oddities: Counter[str] = Counter()
+
+    def receive(self, event: Event) -> Commands:
+        """Take in what happened; return what to do, in order."""
+        match event:
+            case events.ReplyDrafted() | events.ReplyFinished() | events.ReplyFailed():
+                turn = self._turn
+                if turn is None or turn.index != event.index or not turn.is_drafting:
+                    return []  # rule 1
+                return self._on_reply(turn, event)
+            case events.DeadlinePassed():
+                return self._on_deadline(event)
+            case events.CallStarted() | events.CallResumed() | events.CallDisconnected() | events.CallEnded():
+                return self._on_line(event)
+            case _:
+                self._last_frame_at = event.at
+                return self._on_frame(event)
+
+    def _on_frame(self, event: events.FrameEvent) -> Commands:
+        match event:
+            case events.CallDetailsReceived():
+                return self._on_details(event)
+            case events.TranscriptUpdated():
+                return self._on_transcript(event.transcript, event.at)
+            case events.ReplyRequested():
+                return self._on_request(event)
+            case events.Pinged():
+                return self._on_ping(event)
+            case events.OddityNoticed():
+                return self._odd(event.oddity, event.detail)
+            case _:
+                assert_never(event)
+
+    # The line.
+
+    def _on_line(self, event: events.LineEvent) -> Commands:
+        match event:
+            case events.CallStarted():
+                self._started_at, self._clock_offset = event.at, event.epoch - event.at
+                self._interrupt_id = int(event.epoch)  # greater than those of a process before this one
+                return self._open_line(event.at)
+            case events.CallResumed():
+                return [*self._leave_line(event.at), *self._open_line(event.at)]
+            case events.CallDisconnected():
+                return self._leave_line(event.at)
+            case events.CallEnded():
+                return self._end(event.at)
+            case _:
+                assert_never(event)
+
+    def _open_line(self, at: float) -> Commands:
+        self._is_connected, self._is_pinged, self._newest_id = True, False, None
+        self._lines += 1
+        self._last_frame_at = at
+        guard = commands.SetDeadline(DeadlineKind.LINE, at + UNPINGED_LINE_SILENCE)
+        if not self._is_greeting_due:
+            return [guard, *self._greet_silently()]
+        if self._details is None and self._policy.details_expected:
+            self._awaits_details = True
+            return [guard, commands.SetDeadline(DeadlineKind.GREETING, at + self._policy.greeting_wait)]
+        return [guard, *self._greet(at)]
+
+    def _leave_line(self, at: float) -> Commands:
+        if not self._is_connected:
+            return []
+        self._is_connected = self._awaits_details = False
+        self._line_closed_at = at
+        if self._turn is None or not self._turn.is_drafting:
+            return []
+        return self._overtake(self._turn, settled_at_end(self._turn, self._hearing.rows, at, line_closed_at=at))
+
+    def _end(self, at: float) -> Commands:
+        left, turn = self._leave_line(at), self._turn
+        if turn is not None:
+            left += self._settle(settled_at_end(turn, self._hearing.rows, at, line_closed_at=self._line_closed_at))
+        record = CallRecord(self._started_at, at, self._lines, dict(self._outcomes), dict(self._oddities))
+        return [*left, commands.RecordCall(record)]
+
+    def _on_ping(self, event: events.Pinged) -> Commands:
+        answer = commands.AnswerPing(event.timestamp)
+        if self._is_pinged:
+            return [answer]
+        self._is_pinged = True
+        return [answer, commands.SetDeadline(DeadlineKind.LINE, event.at + PINGED_LINE_SILENCE)]
+
+    def _on_deadline(self, event: events.DeadlinePassed) -> Commands:
+        match event.kind:
+            case DeadlineKind.GREETING:
+                return [*self._odd(Oddity.DETAILS_LATE), *self._greet(event.at)] if self._awaits_details else []
+            case DeadlineKind.TURN:
+                turn = self._turn
+                if turn is None or not turn.is_drafting or event.at < turn.asked_at + self._policy.turn_budget:
+                    return []
+                timeout = events.ReplyFailed(event.at, turn.index, "timeout")
+                return [commands.CancelReply(turn.index), *self._on_reply(turn, timeout)]
+            case DeadlineKind.LINE:
+                return self._on_quiet_line(event.at)
+            case _:
+                assert_never(event.kind)
+
+    def _on_quiet_line(self, at: float) -> Commands:
+        if not self._is_connected:
+            return []
+        silence = PINGED_LINE_SILENCE if self._is_pinged else UNPINGED_LINE_SILENCE
+        if at < self._last_frame_at + silence:  # rather than moving the deadline with every frame
+            return [commands.SetDeadline(DeadlineKind.LINE, self._last_frame_at + silence)]
+        return [commands.DropLine("silent")]
+
+    def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
+        self._oddities[oddity.value] += 1
+        return [commands.ReportOddity(oddity, detail)] if self._oddities[oddity.value] == 1 else []
+
+    # The greeting (rule 5).
+
+    def _on_details(self, event: events.CallDetailsReceived) -> Commands:
+        details = event.details
+        if details.call_id != self._call_id:
+            return self._odd(Oddity.CALL_ID_DIFFERS)
+        self._details = details
+        if not self._awaits_details:
+            return []
+        age = 0.0 if details.started_at is None else event.at + self._clock_offset - details.started_at
+        return self._greet_silently() if details.is_ongoing or age > FRESH_CALL_AGE else self._greet(event.at)
+
+    def _greet(self, at: float) -> Commands:
+        self._awaits_details = False
+        return self._begin(GREETING_ID, Prompt.GREETING, at)
+
+    def _greet_silently(self) -> Commands:
+        self._awaits_details = self._is_greeting_due = False
+        return [commands.Say(GREETING_ID, "", is_final=True)]
+
+    # Turns.
+
+    def _on_request(self, event: events.ReplyRequested) -> Commands:
+        if not self._is_connected:
+            return []
+        if self._newest_id is not None and event.turn_id <= self._newest_id:
+            return self._odd(Oddity.REQUEST_NOT_NEWER)  # rule 3
+        self._newest_id = event.turn_id
+        heard = self._on_transcript(event.transcript, event.at)
+        if self._turn is not None:
+            by = event.prompt.value
+            heard += self._overtake(self._turn, settled(self._turn, event.transcript, event.at, overtaken_by=by))
+        if self._awaits_details:
+            heard += self._greet_silently()  # rule 5: the caller spoke first
+        self._is_greeting_due = False
+        return [*heard, *self._begin(event.turn_id, event.prompt, event.at)]
+
+    def _on_transcript(self, transcript: Transcript | None, at: float) -> Commands:
+        if transcript is None:
+            return []
+        shrank = self._odd(Oddity.TRANSCRIPT_SHRANK) if len(transcript) < len(self._hearing.rows) else []
+        self._hearing.rows = transcript
+        if self._turn is not None and self._turn.has_spoken:
+            heard = self._turn.words_heard(transcript)
+            if heard is not None:
+                self._turn.playout.correct(heard, at)
+        if self._awaits_details and has_agent_words(transcript):
+            return [*shrank, *self._greet_silently()]
+        return shrank
+
+    def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
+        turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows))
+        self._turn = turn
+        self._turns += 1
+        asked = Turn(self._call_id, turn.index, turn_id, prompt, self._hearing.history(), self._details)
+        deadline = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
+        return [commands.StartReply(asked), deadline]
+
+    def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
+        """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
+        turn.is_drafting = False
+        return [commands.CancelReply(turn.index), *self._settle(record)]
+
+    def _settle(self, record: TurnRecord) -> Commands:
+        turn, self._turn = self._turn, None
+        if turn is not None and record.outcome is Outcome.INTERRUPTED:
+            self._hearing.cut_off_since(turn.mark)
+        self._outcomes[record.outcome] += 1
+        return [commands.RecordTurn(record)]
+
+    # The reply in flight.
+
+    def _on_reply(self, turn: OpenTurn, event: events.ReplyEvent) -> Commands:
+        match event:
+            case events.ReplyDrafted():
+                return self._on_part(turn, event.part, event.at)
+            case events.ReplyFinished():
+                self._is_greeting_due = False
+                return [turn.finish(self._policy, event.at)]
+            case events.ReplyFailed():
+                self._is_greeting_due = False
+                return [turn.fail(self._policy, event.reason, event.at)]
+            case _:
+                assert_never(event)
+
+    def _on_part(self, turn: OpenTurn, part: parts.Part, at: float) -> Commands:
+        match part:
+            case parts.Speech():
+                if not part.text:
+                    return []
+                turn.say(part.text, at)
+                self._is_greeting_due = self._is_greeting_due and not turn.has_spoken
+                return [commands.Say(turn.turn_id, part.text, is_uninterruptible=part.is_uninterruptible)]
+            case parts.HangUp() | parts.Transfer() | parts.PressDigits():
+                turn.act(part)
+                return []
+            case parts.Interjection():
+                return self._interject(turn, part, at)
+            case ToolCalled():
+                return [commands.ShowToolCall(part)]
+            case ToolAnswered():
+                return [commands.ShowToolResult(part)]
+            case parts.VoiceSettings():
+                return [commands.TuneVoice(part)]
+            case parts.PageMessage():
+                return [commands.TellPage(part)]
+            case _:
+                assert_never(part)
+
+    def _interject(self, turn: OpenTurn, part: parts.Interjection, at: float) -> Commands:
+        self._interrupt_id += 1
+        text = part.text + closing_words(part.action, self._policy, after=part.text)
+        words = commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)
+        self._is_greeting_due = False
+        record = settled(turn, self._hearing.rows, at, overtaken_by="interjection")
+        return [*self._overtake(turn, record), words]

@@ -1,0 +1,151 @@
+"""What was said in a call, row by row, as the platform heard it (never as we meant it)."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Speaker(Enum):
+    """Whose words they are. Everybody who is not our agent counts as the caller."""
+
+    AGENT = "agent"
+    CALLER = "caller"
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Words that were spoken; `was_cut_off` when the caller stopped the agent before its end."""
+
+    speaker: Speaker
+    text: str
+    was_cut_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """One key of the caller's phone: `0` to `9`, `*` or `#`."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Words that reached the call without being spoken: a text message, an operator's hint."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A tool was asked to act. `arguments` is stringified JSON."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """What a tool said. `is_successful` is None when the tool did not tell."""
+
+    tool_call_id: str
+    content: str
+    is_successful: bool | None = None
+
+
+Row = Utterance | DigitPressed | Note | ToolCalled | ToolAnswered
+Transcript = tuple[Row, ...]
+
+# Languages written without spaces count one word a character; the others one a run of letters.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’][^\W_]+)*")
+_SENTENCE_END = re.compile(r"""[.!?…。！？؟।:]["'”’)\]]*\Z""")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text without case and punctuation, to compare what was said with what was heard."""
+    return _WORD.findall(text.casefold())
+
+
+def stops_in_mid_sentence(text: str) -> bool:
+    """Whether a listener would wait for more. Blank text does not."""
+    text = text.rstrip()
+    return bool(text) and _SENTENCE_END.search(text) is None
+
+
+def has_agent_words(transcript: Iterable[Row]) -> bool:
+    """Whether the agent has been heard: then the call is under way."""
+    return any(isinstance(row, Utterance) and row.speaker is Speaker.AGENT and row.text.strip() for row in transcript)
+
+
+def merged(transcript: Iterable[Row]) -> Transcript:
+    """The same transcript with neighbouring utterances of one side joined and blank ones left out."""
+    rows: list[Row] = []
+    for row in transcript:
+        if not isinstance(row, Utterance):
+            rows.append(row)
+            continue
+        if not row.text.strip():
+            continue
+        last = rows[-1] if rows else None
+        if isinstance(last, Utterance) and last.speaker is row.speaker:
+            rows[-1] = replace(row, text=f"{last.text.rstrip()} {row.text.lstrip()}")
+        else:
+            rows.append(row)
+    return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a transcript: `row` rows were there, and the last had `words` words if it was the agent's.
+
+    The platform sends the whole transcript each time and only its end changes, so what comes behind
+    the mark was heard after it.
+    """
+
+    row: int = 0
+    words: int = 0
+
+    @classmethod
+    def at_end_of(cls, transcript: Sequence[Row]) -> "Mark":
+        if not transcript:
+            return cls()
+        return cls(len(transcript) - 1, len(_agent_words(transcript[-1])))
+
+    def heard_since(self, transcript: Sequence[Row]) -> list[str]:
+        """The agent's words behind the mark, compared as `words_of` compares."""
+        words = [word for row in transcript[self.row :] for word in _agent_words(row)]
+        return words[self.words :]
+
+
+class Hearing:
+    """The newest transcript of a call, and which of its utterances the caller cut off."""
+
+    __slots__ = ("_cut_off", "rows")
+
+    def __init__(self) -> None:
+        self.rows: Transcript = ()
+        self._cut_off: dict[int, str] = {}
+
+    def cut_off_since(self, mark: Mark) -> None:
+        """The caller stopped the agent in the last of the utterances behind the mark."""
+        for index in range(len(self.rows) - 1, mark.row - 1, -1):
+            row = self.rows[index]
+            if isinstance(row, Utterance) and row.speaker is Speaker.AGENT:
+                self._cut_off[index] = row.text
+                return
+
+    def history(self) -> Transcript:
+        """What was heard, as an agent reads it: one utterance a side and a time, cut-off ones marked."""
+        return merged(
+            replace(row, was_cut_off=True) if isinstance(row, Utterance) and self._is_cut_off(index, row) else row
+            for index, row in enumerate(self.rows)
+        )
+
+    def _is_cut_off(self, index: int, row: Utterance) -> bool:
+        # The platform may revise a row; then the mark no longer means it.
+        return index in self._cut_off and row.text.startswith(self._cut_off[index])
+
+
+def _agent_words(row: Row) -> list[str]:
+    return words_of(row.text) if isinstance(row, Utterance) and row.speaker is Speaker.AGENT else []

@@ -1,0 +1,1 @@
+"""Retell AI's custom-LLM WebSocket: `messages` on the wire, `protocol` to and from our words, `assumptions`."""

@@ -1,0 +1,228 @@
+"""Retell's frames to our events, our commands to Retell's frames. Pure; the letters A… name entries in assumptions."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import msgspec
+from msgspec import structs
+
+from service.conversation import commands, events
+from service.conversation.call import CallDetails, Prompt
+from service.conversation.commands import Outgoing
+from service.conversation.events import Event, Oddity, OddityNoticed
+from service.conversation.parts import Action, HangUp, PressDigits, Transfer, VoiceSettings
+from service.conversation.transcript import (
+    DigitPressed,
+    Note,
+    Row,
+    Speaker,
+    ToolAnswered,
+    ToolCalled,
+    Transcript,
+    Utterance,
+)
+from service.platforms.retell import messages
+from service.platforms.retell.assumptions import BROKEN_BY
+
+_PROMPTS = {"response_required": Prompt.CALLER_SPOKE, "reminder_required": Prompt.CALLER_SILENT}
+_KNOWN = {"ping_pong", "call_details", "update_only", *_PROMPTS}
+_STORES_EVERYTHING = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Retell:
+    """Retell AI's custom-LLM WebSocket, as the Platform port asks for it."""
+
+    auto_reconnect: bool = True
+    call_details: bool = True
+    transcript_with_tool_calls: bool = True
+    name: str = "retell"
+
+    @property
+    def tells_call_details(self) -> bool:
+        return self.call_details
+
+    def opening(self) -> Sequence[str]:
+        flags = messages.ConfigFlags(self.auto_reconnect, self.call_details, self.transcript_with_tool_calls)
+        return (_text(messages.Config(flags)),)  # A3
+
+    def decode(self, frame: str | bytes, at: float) -> Sequence[Event]:
+        if isinstance(frame, bytes):
+            return (OddityNoticed(at, Oddity.BINARY_FRAME),)  # A11
+        try:
+            return (_event(messages.decode(frame), at),)
+        except (msgspec.DecodeError, RecursionError) as error:
+            return _salvaged(frame, error, at)
+
+    def encode(self, command: Outgoing) -> str:
+        return _text(_message(command))
+
+    def assumption_broken_by(self, oddity: Oddity) -> str | None:
+        return BROKEN_BY.get(oddity)
+
+
+# In.
+
+
+def _event(message: messages.AnyFromRetell, at: float) -> Event:
+    match message:
+        case messages.PingFromRetell():
+            return events.Pinged(at, message.timestamp)
+        case messages.CallDetailsFromRetell():
+            return events.CallDetailsReceived(at, _details(message.call))
+        case messages.UpdateOnly():
+            return events.TranscriptUpdated(at, _transcript(message))
+        case messages.ReminderRequired():
+            return events.ReplyRequested(at, message.response_id, Prompt.CALLER_SILENT, _transcript(message))
+        case messages.ResponseRequired():
+            return events.ReplyRequested(at, message.response_id, Prompt.CALLER_SPOKE, _transcript(message))
+        case _:
+            assert_never(message)
+
+
+def _salvaged(frame: str, error: Exception, at: float) -> Sequence[Event]:
+    """What can be saved of a frame that is not as the reference says: above all the request in it."""
+    try:
+        if isinstance(error, msgspec.ValidationError):
+            envelope = messages.decode_envelope(frame)
+        elif isinstance(error, msgspec.DecodeError) and "\\ud" in frame:
+            # Half an emoji: Retell is written in a language that cuts strings in the middle of a character.
+            whole = _without_lone_surrogates(json.loads(frame))
+            return (_event(msgspec.convert(whole, messages.AnyFromRetell), at),)
+        else:
+            raise error
+    except (ValueError, RecursionError) as reason:  # msgspec's errors are ValueErrors
+        is_json = isinstance(reason, msgspec.ValidationError | RecursionError)
+        return (OddityNoticed(at, Oddity.MALFORMED_FRAME if is_json else Oddity.NOT_JSON, type(reason).__name__),)
+    kind, turn_id = envelope.interaction_type, envelope.response_id
+    if kind not in _KNOWN:
+        return (OddityNoticed(at, Oddity.UNKNOWN_TYPE if kind else Oddity.MALFORMED_FRAME, str(error)[:200]),)
+    if kind not in _PROMPTS or turn_id is None:
+        return (OddityNoticed(at, Oddity.MALFORMED_FRAME, f"{kind}: {error}"[:200]),)
+    unreadable = OddityNoticed(at, Oddity.TRANSCRIPT_UNREADABLE, f"{kind}: {error}"[:200])
+    return (unreadable, events.ReplyRequested(at, turn_id, _PROMPTS[kind], None))
+
+
+def _transcript(message: messages.UpdateOnly | messages.ResponseRequired) -> Transcript | None:
+    rows = message.transcript_with_tool_calls  # A16
+    if rows is None:
+        rows = message.transcript
+    return None if rows is None else tuple(_rows(rows))
+
+
+def _rows(rows: Iterable[messages.TranscriptRow]) -> Iterator[Row]:
+    for row in rows:
+        text = row.content or ""
+        match row.role:
+            case "agent":
+                yield Utterance(Speaker.AGENT, text)
+            case "tool_call_invocation":
+                yield ToolCalled(row.tool_call_id or "", row.name or "", row.arguments or "{}")
+            case "tool_call_result":
+                yield ToolAnswered(row.tool_call_id or "", text, row.successful)
+            case "dtmf":
+                yield from (DigitPressed(digit) for digit in (row.digit or "") if digit in "0123456789*#")
+            case "sms":
+                yield Note(f"Text message from the caller: {text}")
+            case "injected":
+                yield Note(text)
+            case "node_transition":
+                pass
+            case _:  # everybody else speaks from the caller's side, by Retell's own mapping
+                yield Utterance(Speaker.CALLER, text)
+
+
+def _details(call: messages.CallObject) -> CallDetails:
+    variables = call.retell_llm_dynamic_variables or {}
+    setting = call.data_storage_setting
+    return CallDetails(
+        call_id=call.call_id,
+        direction=call.direction,
+        from_number=call.from_number,
+        to_number=call.to_number,
+        is_web_call=call.call_type == "web_call",
+        is_ongoing=call.call_status == "ongoing",
+        started_at=None if call.start_timestamp is None else call.start_timestamp / 1000,
+        may_store_content=setting in (None, _STORES_EVERYTHING) and call.opt_out_sensitive_data_storage is not True,
+        variables={name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()},
+        metadata=call.metadata if isinstance(call.metadata, dict) else {},
+    )
+
+
+# Out.
+
+
+def _message(command: Outgoing) -> messages.AnyToRetell:
+    match command:
+        case commands.Say():
+            response = messages.Response(command.turn_id, command.text, command.is_final, command.is_uninterruptible)
+            return response if command.action is None else structs.replace(response, **_fields(command.action))
+        case commands.AnswerPing():
+            return messages.Ping(command.timestamp)  # A1
+        case commands.Interject():
+            return _interrupt(command)
+        case commands.ShowToolCall():
+            return messages.ToolCallInvocation(command.call.tool_call_id, command.call.name, command.call.arguments)
+        case commands.ShowToolResult():
+            answer = command.answer
+            return messages.ToolCallResult(answer.tool_call_id, answer.content, answer.is_successful)
+        case commands.TuneVoice():
+            return messages.UpdateAgent(_agent_config(command.settings))
+        case commands.TellPage():
+            return messages.Metadata(msgspec.Raw(command.message.json.encode()))
+        case _:
+            assert_never(command)
+
+
+def _fields(action: Action) -> dict[str, str | bool]:
+    match action:
+        case HangUp():
+            return {"end_call": True}
+        case Transfer():
+            return {"transfer_number": action.number, "show_transferee_as_caller": action.shows_caller_number}
+        case PressDigits():
+            return {"digit_to_press": action.digits}
+        case _:
+            assert_never(action)
+
+
+def _interrupt(command: commands.Interject) -> messages.AgentInterrupt:
+    fields = {} if command.action is None else _fields(command.action)
+    fields.pop("show_transferee_as_caller", None)  # not among this frame's fields
+    frame = messages.AgentInterrupt(command.interrupt_id, command.text, True, command.is_uninterruptible)
+    return structs.replace(frame, **fields)
+
+
+def _agent_config(settings: VoiceSettings) -> messages.AgentConfig:
+    """Clamp to the ranges of the reference: Retell drops a frame with any value outside."""
+    reminder_ms = None if settings.reminder_after is None else max(1, round(settings.reminder_after * 1000))
+    reminders = None if settings.reminder_limit is None else max(0, int(settings.reminder_limit))
+    return messages.AgentConfig(
+        _share(settings.responsiveness), _share(settings.interruption_sensitivity), reminder_ms, reminders
+    )
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else min(1.0, max(0.0, value))
+
+
+def _text(message: messages.AnyToRetell) -> str:
+    try:
+        return messages.encode(message).decode()
+    except UnicodeEncodeError:  # half an emoji, from an agent's own code: the other words matter more
+        whole = _without_lone_surrogates(msgspec.to_builtins(message))
+        return messages.encode(msgspec.convert(whole, type(message))).decode()
+
+
+def _without_lone_surrogates(value: Any) -> Any:  # whatever JSON holds
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {name: _without_lone_surrogates(item) for name, item in value.items()}
+        case list():
+            return [_without_lone_surrogates(item) for item in value]
+        case _:
+            return value
