@@ -29,12 +29,12 @@ class SpeakableText:
 
     def feed(self, chunk: str) -> str:
         """Return what may be spoken now."""
-        if self._is_neutral and chunk and _NEEDS_CARE.search(chunk) is None:
+        if self._is_neutral and chunk and _is_plain(chunk):
             self._before = self._spoken = chunk[-1]
             return chunk
-        visible = _INVISIBLE.sub("", chunk)
-        so_far = self._before + self._held
-        return self._advance(so_far + _STRAY_JOINER.sub("", so_far[-1] + visible)[1:], is_final=False)
+        taken, last = self._before + self._held, (self._held or self._before)[-1]
+        visible = _STRAY_JOINER.sub("", last + _INVISIBLE.sub("", chunk))
+        return self._advance(taken[:-1] + visible, is_final=False)
 
     def flush(self) -> str:
         """Return what was still held back when the text ended."""
@@ -70,11 +70,16 @@ class SpeakableText:
             case "tail":  # the full stop of the sentence follows its last word, wherever the URL stood
                 self._link, self._seam = None, Seam.CLOSED
                 return self._say(piece)
-            case "url" | "target":
-                self._link = _URL if kind == "url" else _TARGET
-            case "end":
+            case "url":
+                self._link = _URL
+                return self._leave(Seam.WORDS)
+            case "target":
+                self._link = _TARGET
+            case "closed" | "end":
                 self._link = None
-        return self._leave(Seam.CLOSED if kind in {"drop", "target", "end"} else Seam.WORDS)
+            case "gap":
+                return self._leave(Seam.WORDS)
+        return self._leave(Seam.CLOSED)
 
     def _say(self, piece: str) -> str:
         is_between_words = piece[0] not in _CLOSING and self._spoken not in _OPENING
@@ -105,12 +110,15 @@ class Seam(IntEnum):
     SPACE = 3  # white space was there
 
 
+_Markup = dict[str, list[tuple[str, ...]]]
+
+
 class _Grammar(NamedTuple):
     unfinished: re.Pattern[str]  # the text stops inside something that more text could complete
     token: re.Pattern[str]  # the group's name says what to do with it
 
 
-def _grammar(**kinds: list[tuple[str, ...]]) -> _Grammar:
+def _grammar(kinds: _Markup) -> _Grammar:
     """Compile markup given as its successive parts, the earlier kind first."""
     beginnings = "|".join(_beginning(parts) for markups in kinds.values() for parts in markups if len(parts) > 1)
     tokens = (f"(?P<{kind}>{'|'.join(map(''.join, markups))})" for kind, markups in kinds.items())
@@ -131,13 +139,13 @@ _NEVER_SEEN = (
 )
 _INVISIBLE = re.compile(f"[{_NEVER_SEEN}]")
 # Between Arabic and Indic letters the joiners are spelling; elsewhere they only tie emoji together.
-_STRAY_JOINER = re.compile(r"(?<![\u0600-\u1fff])[\u200c\u200d]")
+_STRAY_JOINER = re.compile(r"(?<=[^\u0600-\u1fff])[\u200c\u200d]")
 _EMOJI = (
     r"\u2139\u2194-\u21aa\u231a-\u23ff\u24c2\u25a0-\u2775\u2794-\u27bf\u2b00-\u2bff\u3030\u303d\u3297\u3299"
     r"\U0001f000-\U0001faff"
 )
 _BREAK = r"\n\v\f\r\x85\u2028\u2029"
-_CLOSING = frozenset(".,!?;:)…")
+_CLOSING = frozenset(".,!?;:)\u2026\u060c\u061b\u061f\u0964\u3001\u3002\uff01\uff09\uff0c\uff1a\uff1b\uff1f")
 _OPENING = frozenset("([{¿¡")
 
 _HTTP = ("[hH]", "[tT]", "[tT]", "[pP]", "[sS]?", ":", "/", "/")
@@ -149,12 +157,12 @@ _TAGS = [
     ("<", "/?", "[A-Za-z]", "[A-Za-z0-9]{0,9}", " ?", "/?", ">"),
     ("<", "[A-Za-z]", "[A-Za-z0-9]{0,9}", " ", "[A-Za-z-]{1,12}", "=", rf"[^<>{_BREAK}]{{0,90}}", ">"),
 ]
-_TEXT = {
+_TEXT: _Markup = {
     "url": [*_URLS, ("(?<=:)/", "/")],  # the last is what is left of any other scheme
     "target": [(r"\]", r"\(")],
     "gap": [
         *_TAGS,
-        (rf"(?<!\S)!", r"\["),  # only at a word's start: the exclamation mark of a sentence does not wait
+        (r"(?<!\S)!", r"\["),  # only at a word's start: the exclamation mark of a sentence does not wait
         (r"\[",),
         (r"\|", "[ \t]{0,3}", ":?", "-{1,60}", ":?", "[ \t]{0,3}", rf"(?=[|{_BREAK}]|\Z)"),
         (r"\|",),
@@ -162,7 +170,7 @@ _TEXT = {
     ],
     "escaped": [(r"\\", r"[\\`*_~{}\[\]()<>#+.!|-]")],
     "say": [
-        (r"(?<=\s)\*{1,2}", "(?=[ \t])"),  # a product: 2 * 3, 2*3
+        (r"(?<=\s)\*", "(?=[ \t])"),  # a product: 2 * 3, 2*3
         (r"(?<=\d)\*{1,2}", r"(?=\d)"),
         (r"(?<=[^\W_])_{1,2}", r"(?=[^\W_])"),  # a name: snake_case
         (f"[{_LATIN}]+",),
@@ -176,9 +184,9 @@ _TEXT = {
     "line": [(f"[{_BREAK}]+",)],
     "space": [(r" +|\t",)],
 }
-_INLINE = _grammar(**_TEXT)
+_INLINE = _grammar(_TEXT)
 # The numbers of a list stay: "one." tells the order, and the caller may answer "the second".
-_LINE_MARKS = [
+_LINE_MARKS: list[tuple[str, ...]] = [
     ("#{1,6}", r"(?=\s)"),
     (r"[-*+\u2022]", r"(?=\s|\Z)"),
     (">", r"(?=[\s>])"),
@@ -186,12 +194,12 @@ _LINE_MARKS = [
     ("=", "=", "="),
     ("(?<=[-=])[-=]",),  # the rest of a rule
 ]
-_LINE_START = _grammar(**{"url": _TEXT["url"], "mark": _LINE_MARKS, **_TEXT})
+_LINE_START = _grammar({"mark": _LINE_MARKS, **_TEXT})
 
 # Scripts written without spaces end a URL too: better to read out its last part than to lose the sentence behind it.
 _LINK_END = r"""\s<>"`|*\[\]\u201c\u201d\u3000-\ud7a3\uff00-\uffef"""
 _POINTS = r".,!?;:'\u2019\u2026"
-_LINK = {
+_LINK: _Markup = {
     "tail": [(f"[{_POINTS}]{{1,8}}", rf"(?=[{_LINK_END})]|\Z)")],
     "skip": [
         (f"[^{_LINK_END}{_POINTS}()]+",),
@@ -199,15 +207,14 @@ _LINK = {
         (rf"[({_POINTS}]",),
     ],
 }
-_URL = _grammar(**_LINK, end=[(">?",)])
-_TARGET_ENDS = [
+_URL = _grammar({**_LINK, "end": [(">?",)]})
+_TARGET_ENDS: list[tuple[str, ...]] = [
     (f"[{_POINTS}]{{0,8}}", "[ \t]{0,3}", r"\)"),
     ("[ \t]{1,3}", '"', f'[^"{_BREAK}]{{0,90}}', '"', r"\)"),
 ]
-_TARGET = _grammar(closed=_TARGET_ENDS, **_LINK, end=[("",)])
+_TARGET = _grammar({"closed": _TARGET_ENDS, **_LINK, "end": [("",)]})
 
-# Whatever could begin a token, so that a chunk without it passes after this one look.
-_NEEDS_CARE = re.compile(
-    rf"[{_NEVER_SEEN}\u200c\u200d{_EMOJI}{_BREAK}\t<\[\]!|\\*_~`/]"
-    rf"|{_WORD_START}(?:{''.join(_HTTP[:4])}|{''.join(_WWW[:3])}|(?:[hH][tT]{{0,2}}|[wW]{{1,2}})\Z)"
-)
+# The one look on the hot path: nothing in the chunk, nor at its end, could begin a token.
+_CARELESS = rf"[^{_NEVER_SEEN}\u200c\u200d{_EMOJI}{_BREAK}\t<\[\]!|\\*_~`/hHwW]*+"
+_URL_AHEAD = rf"{''.join(_HTTP[:4])}|{''.join(_WWW[:3])}|(?:[hH][tT]{{0,2}}|[wW]{{1,2}})\Z"
+_is_plain = re.compile(rf"{_CARELESS}(?:(?:(?<=[{_LATIN}])|(?!{_URL_AHEAD}))[hHwW]{_CARELESS})*+").fullmatch

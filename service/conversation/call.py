@@ -50,17 +50,24 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenLines:
+    """What is said for an agent that cannot say it itself."""
+
+    fallback_greeting: str = "Hello, how may I help you?"
+    apology: str = "I am sorry, I had a problem just now. Could you say that again?"
+    closing_line: str = "I am sorry, I lost my thread."
+    farewell: str = "Goodbye."
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """How a conversation is led: its deadlines (seconds) and the lines that are spoken for a failing agent."""
+    """How a conversation is led. Deadlines are seconds."""
 
     details_expected: bool = True
     """Whether the platform tells call details: the greeting waits for them, at most `greeting_wait`."""
     greeting_wait: float = 0.3
     turn_budget: float = 25.0
-    fallback_greeting: str = "Hello, how may I help you?"
-    apology: str = "I am sorry, I had a problem just now. Could you say that again?"
-    closing_line: str = "I am sorry, I lost my thread."
-    farewell: str = "Goodbye."
+    lines: SpokenLines = SpokenLines()
 
 
 class Outcome(Enum):

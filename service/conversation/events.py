@@ -126,9 +126,10 @@ class DeadlinePassed:
 
 @dataclass(frozen=True, slots=True)
 class CallDisconnected:
-    """The line closed; the call may come back on another."""
+    """The line closed; the call may come back on another. `code` is the close code, None where there was none."""
 
     at: float
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

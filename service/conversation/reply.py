@@ -57,8 +57,10 @@ class OpenTurn:
         """The final frame of a reply that did not."""
         self.failure, self.action = reason, None
         if self.has_spoken:
-            return self._close(policy.closing_line if stops_in_mid_sentence(self.text) else "", at)
-        return self._close(policy.fallback_greeting if self.prompt is Prompt.GREETING else policy.apology, at)
+            return self._close(policy.lines.closing_line if stops_in_mid_sentence(self.text) else "", at)
+        return self._close(
+            policy.lines.fallback_greeting if self.prompt is Prompt.GREETING else policy.lines.apology, at
+        )
 
     def _close(self, text: str, at: float) -> Say:
         text = _spaced(text, after=self.text)
@@ -77,7 +79,7 @@ def closing_words(action: Action | None, policy: Policy, *, after: str) -> str:
     if action is None:
         return ""
     must_speak = isinstance(action, HangUp)
-    return _spaced(action.words.strip() or (policy.farewell if must_speak else ""), after=after)
+    return _spaced(action.words.strip() or (policy.lines.farewell if must_speak else ""), after=after)
 
 
 def _spaced(text: str, *, after: str) -> str:

@@ -10,9 +10,13 @@ from service.conversation.events import Event, Oddity
 class Platform(Protocol):
     """A voice platform's protocol, without its socket."""
 
-    name: str
-    tells_call_details: bool
-    """Whether call details will come, so that the greeting may wait for them."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tells_call_details(self) -> bool:
+        """Whether call details will come, so that the greeting may wait for them."""
+        ...
 
     def opening(self) -> Sequence[str]:
         """The frames that are sent before anything else."""

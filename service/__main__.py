@@ -1,0 +1,5 @@
+"""`python -m service` is `cuebox`."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What answers. A folder an agent: copy `receptionist`, change it, and name it in `registry`."""

@@ -1,0 +1,85 @@
+"""From what was heard to what a chat model reads."""
+
+from collections.abc import Iterable, Iterator
+
+from service.conversation.call import Prompt, Turn
+from service.conversation.transcript import (
+    DigitPressed,
+    Note,
+    Row,
+    Speaker,
+    ToolAnswered,
+    ToolCalled,
+    Utterance,
+)
+from service.llm.model import Message, Role, ToolCall, ToolExchange
+
+SILENCE_NUDGE = (
+    "The caller has been silent for a while. Ask in one short sentence whether they are still there, "
+    "or offer the next step. Do not repeat your last words."
+)
+OPENING_NUDGE = "The caller is on the line and has not said anything yet. Ask how you can help."
+
+
+def chat_of(turn: Turn, instructions: str) -> list[Message | ToolExchange]:
+    """The messages of a turn: instructions, what was heard, and a nudge where nobody spoke last.
+
+    The nudge is the system's, never put into the caller's mouth. The beginning is the same from turn to turn, so that
+    the provider can reuse what it computed for it.
+    """
+    heard = list(_in_turns(_messages(turn.history)))
+    spoke_last = bool(heard) and isinstance(heard[-1], Message) and heard[-1].role is Role.USER
+    if turn.prompt is Prompt.CALLER_SILENT:
+        heard.append(Message(Role.SYSTEM, SILENCE_NUDGE))
+    elif not spoke_last and not heard:
+        heard.append(Message(Role.SYSTEM, OPENING_NUDGE))
+    return [Message(Role.SYSTEM, instructions), *heard]
+
+
+def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
+    rows = list(history)
+    answers = {row.tool_call_id: row.content for row in rows if isinstance(row, ToolAnswered)}
+    was_cut_off = False
+    digits = ""
+    for row in rows:
+        if digits and not isinstance(row, DigitPressed):
+            yield _keys(digits)
+            digits = ""
+        match row:
+            case Utterance(speaker=Speaker.AGENT):
+                yield Message(Role.ASSISTANT, f"{row.text} —" if row.was_cut_off else row.text)
+                was_cut_off = row.was_cut_off
+            case Utterance():
+                yield Message(Role.USER, f"(cutting you off) {row.text}" if was_cut_off else row.text)
+                was_cut_off = False
+            case DigitPressed():
+                digits += row.digit
+            case Note():
+                yield Message(Role.USER, f"[note: {row.text}]")
+            case ToolCalled() if row.tool_call_id in answers:
+                call = ToolCall(row.tool_call_id, row.name, row.arguments)
+                yield ToolExchange(call, answers.pop(row.tool_call_id))
+            case _:
+                pass  # a tool call without its answer, or the reverse: chat models refuse half of a pair
+    if digits:
+        yield _keys(digits)
+
+
+def _keys(digits: str) -> Message:
+    return Message(Role.USER, f"[pressed on the keypad: {' '.join(digits)}]")
+
+
+def _in_turns(messages: Iterable[Message | ToolExchange]) -> Iterator[Message | ToolExchange]:
+    """Join neighbours of one role: some providers take only strict alternation."""
+    last: Message | None = None
+    for message in messages:
+        if isinstance(message, Message) and last is not None and last.role is message.role:
+            last = Message(last.role, f"{last.text}\n{message.text}")
+            continue
+        if last is not None:
+            yield last
+        last = message if isinstance(message, Message) else None
+        if last is None:
+            yield message
+    if last is not None:
+        yield last

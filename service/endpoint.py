@@ -1,0 +1,93 @@
+"""The one Litestar WebSocket handler, for every platform. It knows frames and sockets, and nothing of turns."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from litestar import WebSocket
+from litestar.exceptions import WebSocketException
+from litestar.handlers import WebsocketRouteHandler
+
+from service.calls import Calls
+from service.conversation.commands import Outgoing
+from service.conversation.events import Event, Oddity, OddityNoticed
+from service.platforms.platform import Platform
+from service.session import LineClosed
+from service.transport import EXTENSION, CuttableWebSocket
+
+CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_TRANSPORT_FAULTS = {1009: Oddity.FRAME_TOO_LARGE, 1007: Oddity.NOT_UTF8}
+
+Socket = WebSocket[Any, Any, Any]
+
+
+class SocketLine:
+    """One WebSocket as the session's Line: a platform's frames over an ASGI socket."""
+
+    def __init__(self, socket: Socket, platform: Platform) -> None:
+        self._receive, self._send = socket.receive, socket.send
+        self._platform = platform
+        self._now = asyncio.get_running_loop().time
+        self._is_closed = False
+        self.close_code: int | None = None
+        self._transport = _transport_of(socket)
+
+    async def receive(self) -> Sequence[Event] | None:
+        if self._is_closed:
+            return None
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            text = message.get("text")
+            return self._platform.decode(message["bytes"] or b"" if text is None else text, self._now())
+        self._is_closed = True
+        self.close_code = cast("int | None", message.get("code"))
+        fault = _TRANSPORT_FAULTS.get(self.close_code or 0)
+        return None if fault is None else (OddityNoticed(self._now(), fault),)
+
+    async def send(self, command: Outgoing) -> None:
+        await self.send_text(self._platform.encode(command))
+
+    def abort(self) -> None:
+        if not self._is_closed:  # the closing handshake of a peer that left in good order goes out whole
+            self._transport.abort()
+
+    async def send_text(self, frame: str) -> None:
+        """Write one frame. Raises LineClosed."""
+        try:
+            await self._send({"type": "websocket.send", "text": frame, "bytes": None})
+        except (OSError, RuntimeError, WebSocketException) as error:  # as ASGI servers tell of a gone peer
+            raise LineClosed from error
+
+
+def line_endpoint(
+    platforms: Mapping[str, Platform], calls: Calls, on_fault: Callable[[str, Exception], None]
+) -> WebsocketRouteHandler:
+    """The handler of `/{base}/{call_id}` for each platform's base."""
+
+    async def hold_call(socket: Socket) -> None:
+        _, base, *rest = socket.scope["path"].rstrip("/").split("/")
+        if len(rest) != 1 or not CALL_ID.fullmatch(rest[0]):
+            why = f"The address of a call is /{base}/ and its id: 1 to 128 of A-Z a-z 0-9 _ -"
+            _transport_of(socket).refuse(404, why)
+            return
+        call_id = rest[0]
+        line = SocketLine(socket, platforms[base])
+        try:
+            await socket.accept()
+            for frame in platforms[base].opening():
+                await line.send_text(frame)
+            await calls.serve(call_id, line)
+        except (LineClosed, OSError):
+            pass  # gone before the first frame
+        except Exception as error:  # noqa: BLE001 - Litestar would close with 4500, which ends the call (A13)
+            on_fault(call_id, error)
+        finally:
+            line.abort()
+
+    paths = [f"/{base}/{{rest:path}}" for base in platforms]
+    return WebsocketRouteHandler(paths)(hold_call)
+
+
+def _transport_of(socket: Socket) -> CuttableWebSocket:
+    return cast("CuttableWebSocket", cast("dict[str, object]", socket.scope["extensions"])[EXTENSION])

@@ -1,0 +1,36 @@
+"""The HTTP routes: `/healthz` (alive), `/readyz` (ready to take calls) and `/` for whoever opens it in a browser."""
+
+from dataclasses import dataclass
+
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether new calls may come. `app` turns it on when the agent stands, and off when the service stops."""
+
+    is_ready: bool = False
+
+
+def health_routes(readiness: Readiness, agent_name: str, bases: list[str]) -> list[HTTPRouteHandler]:
+    """The routes, for one service."""
+
+    @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
+    def healthz() -> str:
+        return "alive\n"
+
+    @get("/readyz", media_type=MediaType.TEXT, sync_to_thread=False)
+    def readyz() -> Response[str]:
+        return Response("ready\n") if readiness.is_ready else Response("not ready\n", status_code=503)
+
+    @get("/", media_type=MediaType.TEXT, sync_to_thread=False)
+    def front_door() -> str:
+        addresses = "".join(f"  wss://<this host>/{base}\n" for base in bases)
+        return (
+            f"Cuebox answers calls with the agent '{agent_name}'.\n\n"
+            f"Point your voice platform at\n{addresses}\n"
+            "Call it from a terminal with\n  cuebox call ws://<this host>/<the same path>\n"
+        )
+
+    return [healthz, readyz, front_door]

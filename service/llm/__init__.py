@@ -1,0 +1,1 @@
+"""Whose model. Vendors behind one streaming port."""

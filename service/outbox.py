@@ -1,0 +1,78 @@
+"""What waits to be sent on one line: bounded, pongs first, stale words dropped."""
+
+import asyncio
+from collections import deque
+
+from service.conversation.commands import AnswerPing, Outgoing, Say
+
+ROOM = 65_536
+"""Characters that may wait before the reply that makes them has to wait too."""
+
+MAX_PONGS = 64
+"""A peer that pings this often without reading its answers has no use for the oldest."""
+
+
+class Outbox:
+    """A queue between the session, which never waits, and the line, which may."""
+
+    def __init__(self) -> None:
+        self._pongs: deque[AnswerPing] = deque(maxlen=MAX_PONGS)
+        self._rest: deque[Outgoing] = deque()
+        self._size = 0
+        self._is_muted = False
+        self._has_mail = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    def put(self, command: Outgoing) -> None:
+        """Queue a command; pongs overtake everything else."""
+        if self._is_muted:
+            return
+        if isinstance(command, AnswerPing):
+            self._pongs.append(command)
+        else:
+            self._rest.append(command)
+            self._resize(_size(command))
+        self._has_mail.set()
+
+    def drop_words(self) -> None:
+        """Forget the words that wait: a newer turn made them stale."""
+        self._rest = deque(command for command in self._rest if not isinstance(command, Say))
+        self._size = 0
+        self._resize(sum(map(_size, self._rest)))
+
+    def mute(self) -> None:
+        """Forget everything and take in nothing more: another line replaced this one."""
+        self._is_muted = True
+        self._pongs.clear()
+        self._rest.clear()
+        self._size = 0
+        self._has_room.set()
+
+    async def next(self) -> Outgoing:
+        """The next command to send; waits for one."""
+        while not (self._pongs or self._rest):
+            self._has_mail.clear()
+            await self._has_mail.wait()
+        if self._pongs:
+            return self._pongs.popleft()
+        command = self._rest.popleft()
+        self._resize(-_size(command))
+        return command
+
+    async def room(self) -> None:
+        """Wait until the peer has read enough of what waits."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+
+    def _resize(self, by: int) -> None:
+        self._size += by
+        if self._size < ROOM:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+
+def _size(command: Outgoing) -> int:
+    """Characters, and something for the frame around them."""
+    return 64 + len(command.text) if isinstance(command, Say) else 256

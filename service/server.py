@@ -1,0 +1,57 @@
+"""uvicorn, set up so that nothing of it closes a call."""
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from litestar import Litestar
+
+from service.settings import Settings, SettingsError
+from service.transport import CuttableWebSocket
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -> Server:
+    """A server for the app. One process, one worker: a call lives in one process."""
+    config = uvicorn.Config(
+        app,
+        ws=CuttableWebSocket,
+        ws_max_size=settings.max_frame_bytes,
+        ws_ping_interval=None,  # its keepalive closes with 1011, which ends the call (A13)
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,  # its own lines print paths and queries, secrets included
+        access_log=False,
+        server_header=False,
+    )
+    return Server(config, on_ready)
+
+
+def bind(settings: Settings, port: int | None = None) -> socket.socket:
+    """Take the port (0 for a free one). Raises SettingsError when somebody else has it."""
+    port = settings.port if port is None else port
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"Cannot listen on {settings.host}:{port} ({error.strerror or error}): "
+            "stop the other program there, or set PORT (and HOST)."
+        ) from error
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,215 @@
+"""The imperative shell of one call: one mailbox, one reply in flight, one line at a time.
+
+Everything that happens (a frame, a part of a reply, a deadline) goes into the mailbox and is taken out by one reader,
+synchronously: decisions need no lock. What has to wait does so in tasks of the line's own TaskGroup: the writer and the
+reply in flight. When the line ends they are cancelled and awaited before `serve` returns.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+from service.agents.agent import Agent
+from service.conversation import commands, events
+from service.conversation.call import Policy, Turn
+from service.conversation.commands import Command, Outgoing
+from service.conversation.events import DeadlineKind, Event
+from service.conversation.machine import Conversation
+from service.outbox import Outbox
+
+
+class Line(Protocol):
+    """One socket of a call."""
+
+    close_code: int | None
+    """The code the peer closed with, once it has."""
+
+    async def receive(self) -> Sequence[Event] | None:
+        """What the next frame says; None when the line is closed."""
+        ...
+
+    async def send(self, command: Outgoing) -> None:
+        """Write one frame. Raises LineClosed."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the line without a close code, unsent bytes included."""
+        ...
+
+
+class LineClosed(Exception):
+    """The peer is gone; there is nobody to write to."""
+
+
+class Observer(Protocol):
+    """Sees every event with the commands that answered it, once, in order. Decides nothing."""
+
+    def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None: ...
+
+    def failed(self, call_id: str, error: Exception) -> None:
+        """A fault of our own was caught at the seam; the line is cut, the call may go on."""
+        ...
+
+
+class Session:
+    """One call, from its first line to its end."""
+
+    def __init__(self, call_id: str, agent: Agent, policy: Policy, observer: Observer) -> None:
+        self.call_id = call_id
+        self._agent = agent
+        self._observer = observer
+        self._conversation = Conversation(call_id, policy)
+        self._mailbox: deque[Event] = deque()
+        self._is_deciding = False
+        self._visit: _Visit | None = None
+        self._is_known = False
+        self._deadlines: dict[DeadlineKind, asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_connected(self) -> bool:
+        return self._visit is not None
+
+    async def serve(self, line: Line) -> None:
+        """Hold the call over this line until it ends. A newer line takes the call over."""
+        if self._visit is not None:
+            self._visit.replace()
+        async with asyncio.TaskGroup() as tasks:
+            visit = self._visit = _Visit(line, tasks)
+            writer = tasks.create_task(visit.write())
+            try:
+                self.happen(self._opening())
+                while (arrived := await line.receive()) is not None and visit is self._visit:
+                    for event in arrived:
+                        self.happen(event)
+            finally:
+                self._leave(visit)
+                writer.cancel()
+
+    def _leave(self, visit: "_Visit") -> None:
+        if visit is self._visit:
+            self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code))
+            self._visit = None
+        visit.replace()
+
+    def happen(self, event: Event) -> None:
+        """Put an event into the mailbox, and read the mailbox unless somebody up the stack does."""
+        self._mailbox.append(event)
+        if self._is_deciding:
+            return
+        self._is_deciding = True
+        try:
+            while self._mailbox:
+                self._decide(self._mailbox.popleft())
+        finally:
+            self._is_deciding = False
+
+    def end(self) -> None:
+        """Settle what is open: the call is over, or the service stops."""
+        if self._visit is not None:
+            self._leave(self._visit)
+        self.happen(events.CallEnded(self._loop.time()))
+        for deadline in self._deadlines.values():
+            deadline.cancel()
+
+    def _opening(self) -> Event:
+        if self._is_known:
+            return events.CallResumed(self._loop.time())
+        self._is_known = True
+        return events.CallStarted(self._loop.time(), time.time())
+
+    def _decide(self, event: Event) -> None:
+        answer = self._conversation.receive(event)
+        try:
+            self._observer.saw(self.call_id, event, answer)
+        except Exception as error:  # noqa: BLE001 - what cannot be seen must not be felt
+            self._observer.failed(self.call_id, error)
+        for command in answer:
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case commands.SetDeadline():
+                self._set_deadline(command)
+            case commands.ReportOddity() | commands.RecordTurn() | commands.RecordCall():
+                pass  # the observer has seen it
+            case _:
+                if self._visit is not None:
+                    self._carry_out_on_line(self._visit, command)
+
+    def _carry_out_on_line(
+        self, visit: "_Visit", command: Outgoing | commands.StartReply | commands.CancelReply | commands.DropLine
+    ) -> None:
+        match command:
+            case commands.StartReply():
+                visit.start_reply(self._reply(visit, command.turn))
+            case commands.CancelReply():
+                visit.cancel_reply()
+            case commands.DropLine():
+                visit.line.abort()
+            case _:
+                visit.outbox.put(command)
+
+    def _set_deadline(self, command: commands.SetDeadline) -> None:
+        if (pending := self._deadlines.get(command.kind)) is not None:
+            pending.cancel()
+        self._deadlines[command.kind] = self._loop.call_at(command.at, self._on_deadline, command)
+
+    def _on_deadline(self, command: commands.SetDeadline) -> None:
+        # A timer may fire a moment early; the core is told the moment it asked for.
+        try:
+            self.happen(events.DeadlinePassed(max(command.at, self._loop.time()), command.kind))
+        except Exception as error:  # noqa: BLE001 - no task to fail: cut the line, as a fault in one would
+            self._observer.failed(self.call_id, error)
+            if self._visit is not None:
+                self._visit.line.abort()
+
+    async def _reply(self, visit: "_Visit", turn: Turn) -> None:
+        try:
+            async with aclosing(self._agent.reply(turn)) as parts:
+                async for part in parts:
+                    self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
+                    await visit.outbox.room()
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # an agent is user code
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self.happen(events.ReplyFailed(self._loop.time(), turn.index, type(error).__name__))
+        else:
+            self.happen(events.ReplyFinished(self._loop.time(), turn.index))
+
+
+class _Visit:
+    """One line's share of a session: its outbox, its writer and the reply in flight on it."""
+
+    def __init__(self, line: Line, tasks: asyncio.TaskGroup) -> None:
+        self.line = line
+        self.outbox = Outbox()
+        self._tasks = tasks
+        self._reply: asyncio.Task[None] | None = None
+
+    async def write(self) -> None:
+        """Send what the outbox holds, in its order, until cancelled."""
+        try:
+            while True:
+                await self.line.send(await self.outbox.next())
+        except LineClosed:
+            self.outbox.mute()  # the reader is told by the transport
+
+    def start_reply(self, reply: Coroutine[None, None, None]) -> None:
+        self._reply = self._tasks.create_task(reply)
+
+    def cancel_reply(self) -> None:
+        """Stop the reply in flight and drop its words. The TaskGroup awaits its end."""
+        if self._reply is not None:
+            self._reply.cancel()
+        self.outbox.drop_words()
+
+    def replace(self) -> None:
+        """Say nothing more on this line, and cut it."""
+        self.cancel_reply()
+        self.outbox.mute()
+        self.line.abort()

@@ -1,0 +1,126 @@
+"""The environment, read once into one frozen object. README's table of settings is made from this file."""
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+_OWN_NAMES = {"host": "HOST", "port": "PORT", "openai_api_key": "OPENAI_API_KEY", "openai_base_url": "OPENAI_BASE_URL"}
+_SECRETS = {"openai_api_key"}
+
+
+class Settings(Struct, frozen=True):
+    """What an operator may set. Times are seconds."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port to listen on.")] = 8080
+    agent: Annotated[
+        str | None,
+        Meta(description="Which agent answers: `receptionist` (default when a key is set) or `dummy` (otherwise)."),
+    ] = None
+    openai_api_key: Annotated[
+        str | None, Meta(description="Key of the model endpoint. Endpoints that want none take any word.")
+    ] = None
+    openai_base_url: Annotated[
+        str | None, Meta(description="Address of an OpenAI-compatible endpoint, if it is not OpenAI's own.")
+    ] = None
+    model: Annotated[str, Meta(min_length=1, description="Name of the model, as the endpoint spells it.")] = "gpt-4.1"
+    timezone: Annotated[str, Meta(description="Zone of the date that the agent is told, such as `Europe/Berlin`.")] = (
+        "UTC"
+    )
+    greeting_wait: Annotated[
+        float, Meta(ge=0, le=5, description="How long the greeting waits for the call details.")
+    ] = 0.3
+    turn_budget: Annotated[
+        float, Meta(gt=0, le=300, description="How long an answer may take before the caller gets an apology.")
+    ] = 25.0
+    reconnect_window: Annotated[
+        float, Meta(ge=0, le=3600, description="How long a call is remembered after its line closed.")
+    ] = 60.0
+    max_frame_bytes: Annotated[
+        int, Meta(ge=65536, le=2**30, description="Largest frame taken in; a larger one ends its line.")
+    ] = 16 * 2**20
+    retell_auto_reconnect: Annotated[
+        bool, Meta(description="Ask Retell for pings, and to dial again when a line breaks.")
+    ] = True
+    retell_call_details: Annotated[bool, Meta(description="Ask Retell for the call's details.")] = True
+    retell_transcript_with_tool_calls: Annotated[
+        bool, Meta(description="Ask Retell for tool calls, pressed digits and notes in the transcript.")
+    ] = True
+    log_content: Annotated[
+        bool, Meta(description="Log what caller and agent say. Calls whose storage setting forbids it stay unlogged.")
+    ] = False
+    log_format: Annotated[
+        Literal["auto", "json", "pretty"], Meta(description="`auto` is `pretty` on a terminal and `json` elsewhere.")
+    ] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
+
+    def __repr__(self) -> str:
+        shown = {
+            name: "…" if name in _SECRETS and value else value for name, value in msgspec.structs.asdict(self).items()
+        }
+        return f"Settings({shown})"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used. The message is one plain sentence that says what to set."""
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the environment. An empty variable counts as unset. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in Settings.__struct_fields__:
+        text = environ.get(variable_of(field), "").strip()
+        if not text:
+            continue
+        try:
+            values[field] = msgspec.convert(text, hints[field], strict=False)
+        except msgspec.ValidationError as error:
+            shown = "is set to something else" if field in _SECRETS else f"is {text!r}"
+            raise SettingsError(f"{variable_of(field)} must be {_wanted(hints[field])}, but {shown}.") from error
+    return Settings(**values)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each `CUEBOX_*` variable that means nothing here."""
+    known = [variable_of(field) for field in Settings.__struct_fields__]
+    for name in sorted(environ):
+        if name.startswith("CUEBOX_") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            yield f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a field."""
+    return _OWN_NAMES.get(field) or f"CUEBOX_{field.upper()}"
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table."""
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(Settings):
+        meta = next(part for part in get_args(hints[field.name]) if isinstance(part, Meta))
+        default = (
+            ""
+            if field.default is None
+            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        )
+        rows.append(f"| `{variable_of(field.name)}` | {default} | {meta.description} |")
+    return "\n".join(rows)
+
+
+def _wanted(hint: Any) -> str:  # a type, as typing builds them
+    kind, *metas = get_args(hint)
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    if isinstance(kind, types.UnionType):
+        kind = get_args(kind)[0]
+    words = {int: "a whole number", float: "a number of seconds", bool: "true or false", str: "text"}[kind]
+    meta = metas[0]
+    bounds = [("at least", meta.ge), ("more than", meta.gt), ("at most", meta.le)]
+    return " ".join([words, " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)]).strip()

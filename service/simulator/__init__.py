@@ -1,0 +1,1 @@
+"""The other side of the line: plays the platform, and the model, for tests, load and demos."""
