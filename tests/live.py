@@ -17,8 +17,8 @@ from service.conversation.call import SpokenLines, Turn
 from service.conversation.parts import Part
 from service.server import bind, server_of
 from service.settings import Settings
+from tests.conformance.strict import Frame, StrictLine
 
-Frame = dict[str, Any]
 PATIENCE = 5.0
 
 
@@ -70,16 +70,20 @@ class PlatformLine:
         self.socket = socket
         self.call_id = call_id
         self.frames: list[Frame] = []
+        self._rules = StrictLine()
+
+    def cut(self) -> None:
+        """Break the line without a close code, as a network does."""
+        self.socket.transport.abort()
 
     async def send(self, frame: Frame | str | bytes) -> None:
         await self.socket.send(json.dumps(frame) if isinstance(frame, dict) else frame)
 
     async def frame(self, within: float = PATIENCE) -> Frame:
-        """The next frame."""
+        """The next frame, checked strictly (cases 14 and 41)."""
         async with asyncio.timeout(within):
             text = await self.socket.recv()
-        assert isinstance(text, str), "every frame is a text frame"
-        frame: Frame = json.loads(text)
+        frame = self._rules.take(text)
         self.frames.append(frame)
         return frame
 

@@ -79,7 +79,7 @@ class SpeakableText:
                 self._link = None
             case "gap":
                 return self._leave(Seam.WORDS)
-        return self._leave(Seam.CLOSED)
+        return self._leave(Seam.CLOSED)  # so too a mark, a dropped or a skipped piece
 
     def _say(self, piece: str) -> str:
         is_between_words = piece[0] not in _CLOSING and self._spoken not in _OPENING
@@ -188,6 +188,7 @@ _INLINE = _grammar(_TEXT)
 # The numbers of a list stay: "one." tells the order, and the caller may answer "the second".
 _LINE_MARKS: list[tuple[str, ...]] = [
     ("#{1,6}", r"(?=\s)"),
+    (r"\[", "[ xX]", r"\]", r"(?=\s)"),  # a task's box, behind its bullet
     (r"[-*+\u2022]", r"(?=\s|\Z)"),
     (">", r"(?=[\s>])"),
     ("-", "-", "-"),

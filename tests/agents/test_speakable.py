@@ -63,7 +63,7 @@ def test_plain_text_passes_unchanged(text: str) -> None:
     bullets=("- one\n* two\n  + three\n• four", "one two three four"),
     nested_marks=("> - **one**\n>> # two", "one two"),
     numbers=("1. **one**\n2) two", "1. one 2) two"),
-    tasks=("- [ ] one\n- [x] two", "one x two"),
+    tasks=("- [ ] one\n- [x] two", "one two"),
     rules=("one\n\n---\n\ntwo\n***\n-----\n* * *\nthree", "one two three"),
     table=("| a | b |\n|---|:-:|\n| c|-5 |", "a b c -5 "),
     pipes=("a|b|$5|.", "a b $5."),
@@ -143,58 +143,12 @@ def test_only_the_beginning_of_markup_is_held(written: str, held: str) -> None:
     assert text._held == held
 
 
-FORBIDDEN = re.compile(
-    "[\0-\x1f\x7f-\x9f\u200b\u200e\u2028\u202e\ufe0f\ufeff\ud800-\udfff\U0001f000-\U0001faff❤]|secret"
-)
+INVISIBLE = "\x00\u200b\u200c\u200d\u202e\u20e3\ufe0f\ud83d"
+FORBIDDEN = re.compile("[\0-\x1f\x7f-\x9f\u200b\u2028\u202e\u20e3\ufe0f\ud800-\udfff\U0001f000-\U0001faff❤]|secret")
 URLS = [" https://secret", "(HTTP://secret.x", ";www.secret", "x://secret", "[a](secret", " <https://secret"]
-MARKS = [
-    "*",
-    "_",
-    "`",
-    "```py",
-    "~",
-    "#",
-    "-",
-    "+",
-    ">",
-    "<",
-    "/",
-    "|",
-    "|--",
-    "[",
-    "](",
-    ")",
-    "!",
-    "\\",
-    "<b",
-    ' "',
-    "=",
-]
-PIECES = ["😀", "🇩", "🏽", "❤", "\ufe0f", "\u200d", "\u200c", "\u20e3", "\u200b", "\ud83d", "\x00", "\u202e"]
-WORDS = [
-    "a",
-    "h",
-    "t",
-    "p",
-    "w",
-    "http",
-    "www.",
-    "5",
-    "é",
-    "क",
-    "م",
-    "日",
-    "。",
-    ".",
-    ",",
-    ":",
-    " ",
-    "\t",
-    "\n",
-    "\r",
-    "\u2028",
-]
-nasty_texts = st.lists(st.sampled_from([*URLS, *MARKS, *PIECES, *WORDS])).map("".join)
+MARKS = [*"*_`~#-+></|[)!\\=", "](", "<b", "|--", ' "', "```py", "[x]"]
+WORDS = [*"ahtpw5éकم日。.,: \t\n\r\u2028", "http", "www."]
+nasty_texts = st.lists(st.sampled_from([*URLS, *MARKS, *WORDS, *INVISIBLE, *"😀🇩🏽❤"])).map("".join)
 
 
 @given(nasty_texts, st.data())
@@ -209,7 +163,7 @@ def test_nothing_forbidden_is_spoken(text: str) -> None:
     heard = spoken(text)
     assert FORBIDDEN.search(heard) is None
     assert heard.encode().decode() == heard
-    assert "  " in text or "  " not in heard
+    assert "  " in re.sub(f"[{INVISIBLE}]", "", text) or "  " not in heard
 
 
 @given(st.lists(st.text("aehtpwTW059é日 .,?!;:'\"()-&%$€#+=>")))
@@ -223,40 +177,8 @@ def test_plain_text_is_spoken_as_it_is_and_a_finished_word_at_once(chunks: list[
     assert heard + text.flush() == "So" + "".join(chunks)
 
 
-HOSTILE = [
-    "[",
-    "<",
-    "<a ",
-    "<a b=c",
-    "](",
-    '](x "',
-    "](x   ",
-    "https://aaaa",
-    "www.a(",
-    "https://a.",
-    "http",
-    "h",
-    "```py ",
-]
-HOSTILE += [
-    "*",
-    " *",
-    "a_",
-    "~",
-    "`",
-    "|",
-    "| ",
-    "|-",
-    "-",
-    "#",
-    "\\",
-    "!",
-    " !",
-    "😀",
-    "\n",
-    "\u200d",
-    "<" + "a" * 200,
-]
+HOSTILE = ["[", "<", "<a ", "<a b=c", "](", '](x "', "](x   ", "https://aaaa", "www.a(", "https://a.", "http", "```py "]
+HOSTILE += [*"h*~`|-#\\!😀\n\u200d", " *", "a_", "| ", "|-", " !", "<" + "a" * 200]
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
