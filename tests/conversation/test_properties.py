@@ -94,7 +94,7 @@ class AnyCall(RuleBasedStateMachine):
         self.happens(events.CallDetailsReceived(self.play.at, CallDetails(call_id, is_ongoing=ongoing)))
 
     @precondition(in_call)
-    @rule(turn_id=st.integers(0, 12), prompt=st.sampled_from([Prompt.CALLER_SPOKE, Prompt.CALLER_SILENT]))
+    @rule(turn_id=st.integers(1, 12), prompt=st.sampled_from([Prompt.CALLER_SPOKE, Prompt.CALLER_SILENT]))
     def asks(self, turn_id: int, prompt: Prompt) -> None:
         self.happens(events.ReplyRequested(self.play.at, turn_id, prompt, self.rows))
 
