@@ -67,10 +67,42 @@ def _run(settings: Settings) -> None:
             talk=f"cuebox call ws://{shown}:{port}/llm-websocket",
         )
 
+    server_of(app, settings, on_ready).run(sockets=[listener])
+    log.info("service.stopped")
+
+
+@main.command()
+def check() -> None:
+    r"""Look at the settings and talk to the agent, without a call.
+
+    Exit code 0: all is well or merely odd; 1: the agent does not answer; 2: a setting cannot be used.
+
+    \b
+    Examples:
+      cuebox check
+      OPENAI_API_KEY=… CUEBOX_MODEL=gpt-4.1-mini cuebox check
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from service.checkup import Verdict, findings
+
+    console = Console(highlight=False)
+    signs = {Verdict.GOOD: "[green]✓[/]", Verdict.ODD: "[yellow]?[/]", Verdict.BAD: "[red]✗[/]"}
+
+    async def show() -> bool:
+        is_well = True
+        async for finding in findings(_settings(), os.environ):
+            console.print(f"{signs[finding.verdict]} [bold]{finding.subject:9}[/]", end=" ")
+            console.print(finding.text, markup=False)
+            is_well = is_well and finding.verdict is not Verdict.BAD
+        return is_well
+
     try:
-        server_of(app, settings, on_ready).run(sockets=[listener])
-    except KeyboardInterrupt:
-        log.info("service.stopped")
+        sys.exit(0 if asyncio.run(show()) else 1)
+    except SettingsError as error:
+        _refuse(error)
 
 
 def _settings() -> Settings:

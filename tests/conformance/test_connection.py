@@ -14,6 +14,30 @@ from tests.live import PlatformLine, ScriptedAgent, Service, serving
 GREETING = "How may I help you?"
 SILENCE = {"response_type": "response", "response_id": 0, "content": "", "content_complete": True}
 PATIENT = Settings(agent="dummy", greeting_wait=5)
+SPELLINGS = {
+    "/llm-websocket/call_1": "call_1",
+    "/llm-websocket/call_1/": "call_1",
+    "/llm-websocket//call_1": "call_1",  # of a configured address that ends with a slash
+    "/llm-websocket/call%5F1": "call_1",
+    "/llm-websocket/call_1?tenant=7&x=/y": "call_1",
+    "/llm-websocket/call_1/?tenant=7": "call_1",
+    "/llm-websocket/c": "c",
+    "/llm-websocket/" + "aZ0_-9aZ" * 16: "aZ0_-9aZ" * 16,  # 128 characters
+}
+NO_CALLS = (
+    "/llm-websocket/" + "a" * 129,
+    "/llm-websocket/call.1",
+    "/llm-websocket/call%201",
+    "/llm-websocket/call_1%0A",
+    "/llm-websocket/call%00",
+    "/llm-websocket/c%C3%A4ll",
+    "/llm-websocket/%FF%FE",
+    "/llm-websocket/%EF%BC%91",  # a digit, but not of ASCII
+    "/llm-websocket/a/b",
+    "/llm-websocket/a%2Fb",
+    "/llm-websocket/..%2Fcall_1",
+)
+MALFORMED_CALLS: tuple[Any, ...] = ({}, None, [], "x", {"call_id": 7}, {"call_id": "call_1", "start_timestamp": "now"})
 
 
 def told(**call: Any) -> dict[str, Any]:
@@ -37,62 +61,29 @@ async def test_case_1_the_upgrade_succeeds_at_once() -> None:
             assert time.monotonic() - begun < 1
 
 
-@pytest.mark.parametrize(
-    ("path", "call_id"),
-    [
-        pytest.param("/llm-websocket/call_1", "call_1", id="plain"),
-        pytest.param("/llm-websocket/call_1/", "call_1", id="trailing-slash"),
-        pytest.param("/llm-websocket/call%5F1", "call_1", id="percent-encoded"),
-        pytest.param("/llm-websocket/call_1?tenant=7&x=/y", "call_1", id="query"),
-        pytest.param("/llm-websocket/call_1/?tenant=7", "call_1", id="slash-and-query"),
-        pytest.param("/llm-websocket/c", "c", id="1-character"),
-        pytest.param("/llm-websocket/" + "aZ0_-9aZ" * 16, "aZ0_-9aZ" * 16, id="128-characters"),
-    ],
-)
-async def test_case_4_the_call_id_is_read_from_every_spelling_of_its_path(path: str, call_id: str) -> None:
+async def test_case_4_the_call_id_is_read_from_every_spelling_of_its_path() -> None:
     agent = saying("Yes.")
-    async with serving(agent) as service, service.line(call_id, path=path) as line:
-        await line.greeted()
-        await line.ask(1, "", "Hi.")
-        await line.answer(1)
-        assert agent.turns[-1].call_id == call_id
-        assert agent.turns[-1].call is not None  # so the call_details were taken for this call's
+    async with serving(agent) as service:
+        for path, call_id in SPELLINGS.items():
+            async with service.line(call_id, path=path) as line:
+                await line.greeted()
+                await line.ask(1, "", "Hi.")
+                await line.answer(1)
+                assert agent.turns[-1].call_id == call_id, path
+                assert agent.turns[-1].call is not None, f"the details are taken for another call's: {path}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param("/llm-websocket/" + "a" * 129, id="129-characters"),
-        pytest.param("/llm-websocket/call.1", id="dot"),
-        pytest.param("/llm-websocket/call%201", id="space"),
-        pytest.param("/llm-websocket/call%0A", id="newline"),
-        pytest.param("/llm-websocket/call%00", id="null"),
-        pytest.param("/llm-websocket/c%C3%A4ll", id="not-ascii"),
-        pytest.param("/llm-websocket/%FF%FE", id="not-utf8"),
-        pytest.param("/llm-websocket/%EF%BC%91", id="wide-digit"),
-        pytest.param("/llm-websocket/a/b", id="two-segments"),
-        pytest.param("/llm-websocket/a%2Fb", id="encoded-slash"),
-        pytest.param("/llm-websocket/..%2Fcall_1", id="dots"),
-        pytest.param("/llm-websocket/", id="empty"),
-        pytest.param("/llm-websocket//", id="empty-and-slashes"),
-    ],
-)
-async def test_case_4_a_path_without_a_good_call_id_is_refused_with_404_before_the_upgrade(path: str) -> None:
+async def test_case_4_a_path_without_a_good_call_id_is_refused_with_404_before_the_upgrade() -> None:
     async with serving() as service:
-        with pytest.raises(InvalidStatus) as refused:
-            async with service.line(path=path):
-                pass
-        assert refused.value.response.status_code == 404
+        for path in NO_CALLS:
+            assert await refusal(service, path) == 404, path
         assert await is_well(service)
 
 
-@pytest.mark.parametrize("path", ["/", "/llm-websocket", "/other/call_1", "/healthz", "//llm-websocket/call_1"])
-async def test_a_websocket_where_no_call_lives_is_refused_before_the_upgrade(path: str) -> None:
+async def test_a_websocket_where_no_call_lives_is_refused_before_the_upgrade() -> None:
     async with serving() as service:
-        with pytest.raises(InvalidStatus) as refused:
-            async with service.line(path=path):
-                pass
-        assert 400 <= refused.value.response.status_code < 500
+        for path in ("/", "/llm-websocket", "/llm-websocket/", "/llm-websocket//", "/other/call_1", "/healthz"):
+            assert 400 <= await refusal(service, path) < 500, path
         assert await is_well(service)
 
 
@@ -182,12 +173,13 @@ async def test_case_13_the_details_of_another_call_are_not_used() -> None:
         assert [turn.call for turn in agent.turns] == [None, None]
 
 
-@pytest.mark.parametrize("call", [{}, None, [], "x", {"call_id": 7}, {"call_id": "call_1", "start_timestamp": "now"}])
-async def test_case_11_malformed_call_details_are_ignored(call: Any) -> None:
-    async with serving(settings=Settings(agent="dummy", greeting_wait=0.1)) as service, service.line() as line:
-        await line.send({"interaction_type": "call_details", "call": call})
-        await line.frame()
-        assert "".join(await greeting_on(line)) == GREETING
+async def test_case_11_malformed_call_details_are_ignored() -> None:
+    async with serving(settings=Settings(agent="dummy", greeting_wait=0.1)) as service:
+        for number, call in enumerate(MALFORMED_CALLS):
+            async with service.line(f"call_{number}") as line:
+                await line.send({"interaction_type": "call_details", "call": call})
+                await line.frame()
+                assert "".join(await greeting_on(line)) == GREETING, call
 
 
 async def test_case_14_every_kind_of_text_leaves_as_one_json_object() -> None:
@@ -203,6 +195,14 @@ async def test_case_14_half_an_emoji_leaves_as_valid_json() -> None:
         await line.greeted()
         await line.ask(1, "", "Hi.")
         assert await line.answer(1) == "Half \ufffd an emoji."
+
+
+async def refusal(service: Service, path: str) -> int:
+    """The HTTP status with which the upgrade is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        async with service.line(path=path):
+            pass
+    return refused.value.response.status_code
 
 
 async def is_well(service: Service) -> bool:

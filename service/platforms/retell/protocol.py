@@ -129,7 +129,7 @@ def _rows(rows: Iterable[messages.TranscriptRow]) -> Iterator[Row]:
             case "injected":
                 yield Note(text)
             case "node_transition":
-                pass
+                continue
             case _:  # everybody else speaks from the caller's side, by Retell's own mapping
                 yield Utterance(Speaker.CALLER, text)
 

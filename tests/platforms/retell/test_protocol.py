@@ -1,0 +1,277 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.conversation import commands, events, parts
+from service.conversation.call import Prompt
+from service.conversation.commands import Outgoing
+from service.conversation.events import Event, Oddity, OddityNoticed
+from service.conversation.parts import PageMessage, VoiceSettings
+from service.conversation.transcript import DigitPressed, Note, ToolAnswered, ToolCalled
+from service.platforms.retell.protocol import Retell
+from tests.conversation.play import agent, caller
+
+RETELL = Retell()
+
+
+def event_of(frame: object) -> Event:
+    (event,) = RETELL.decode(json.dumps(frame), 7.0)
+    return event
+
+
+def frame_of(command: Outgoing) -> object:
+    return json.loads(RETELL.encode(command))
+
+
+def test_the_config_comes_first_with_real_booleans() -> None:
+    (frame,) = Retell(auto_reconnect=False, call_details=True, transcript_with_tool_calls=False).opening()
+    flags = {"auto_reconnect": False, "call_details": True, "transcript_with_tool_calls": False}
+    assert json.loads(frame) == {"response_type": "config", "config": flags}
+
+
+def test_a_ping_keeps_its_timestamp() -> None:
+    assert event_of({"interaction_type": "ping_pong", "timestamp": 1700000000123}) == events.Pinged(7.0, 1700000000123)
+
+
+def test_a_pong_echoes_it() -> None:
+    assert frame_of(commands.AnswerPing(1700000000123)) == {"response_type": "ping_pong", "timestamp": 1700000000123}
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt"),
+    [("response_required", Prompt.CALLER_SPOKE), ("reminder_required", Prompt.CALLER_SILENT)],
+)
+def test_a_request_carries_its_id_and_transcript(kind: str, prompt: Prompt) -> None:
+    rows = [{"role": "agent", "content": "Hello"}, {"role": "user", "content": "Hi", "words": [{"word": "Hi"}]}]
+    frame = {"interaction_type": kind, "response_id": 3, "transcript": rows, "timestamp": 3, "new": {"x": 1}}
+    assert event_of(frame) == events.ReplyRequested(7.0, 3, prompt, (agent("Hello"), caller("Hi")))
+
+
+def test_every_role_is_understood() -> None:
+    rows = [
+        {"role": "agent", "content": "Hello"},
+        {"role": "user", "content": "(unintelligible audio)"},
+        {"role": "transfer_target", "content": "Yes?"},
+        {"role": "system", "content": "x"},
+        {"role": "somebody", "content": "y", "words": None},
+        {"role": "tool_call_invocation", "tool_call_id": "t1", "name": "find", "arguments": '{"a":1}'},
+        {"role": "tool_call_result", "tool_call_id": "t1", "content": "none", "successful": False},
+        {"role": "tool_call_result", "tool_call_id": "t2", "content": "some"},
+        {"role": "dtmf", "digit": "1#"},
+        {"role": "node_transition", "former_node_id": "a", "new_node_id": "b"},
+        {"role": "sms", "content": "my number", "time_sec": 3},
+        {"role": "injected", "content": "the caller is a customer"},
+        {"content": None},
+    ]
+    event = event_of({"interaction_type": "update_only", "transcript": [], "transcript_with_tool_calls": rows})
+    assert isinstance(event, events.TranscriptUpdated)
+    assert event.transcript == (
+        agent("Hello"),
+        caller("(unintelligible audio)"),
+        caller("Yes?"),
+        caller("x"),
+        caller("y"),
+        ToolCalled("t1", "find", '{"a":1}'),
+        ToolAnswered("t1", "none", is_successful=False),
+        ToolAnswered("t2", "some"),
+        DigitPressed("1"),
+        DigitPressed("#"),
+        Note("Text message from the caller: my number"),
+        Note("the caller is a customer"),
+        caller(""),
+    )
+
+
+def test_an_update_may_come_without_a_transcript() -> None:
+    assert event_of({"interaction_type": "update_only", "turntaking": "user_turn"}) == events.TranscriptUpdated(
+        7.0, None
+    )
+
+
+def test_call_details_of_a_phone_call() -> None:
+    call = {
+        "call_id": "c",
+        "call_type": "phone_call",
+        "call_status": "ongoing",
+        "direction": "inbound",
+        "from_number": "+1",
+        "to_number": "+2",
+        "start_timestamp": 1700000000500,
+        "metadata": {"a": 1},
+        "retell_llm_dynamic_variables": {"name": "Ada", "age": 36},
+        "access_token": "secret",
+    }
+    event = event_of({"interaction_type": "call_details", "call": call})
+    assert isinstance(event, events.CallDetailsReceived)
+    details = event.details
+    assert (details.from_number, details.to_number, details.direction) == ("+1", "+2", "inbound")
+    assert (details.is_ongoing, details.is_web_call, details.started_at) == (True, False, 1700000000.5)
+    assert details.variables == {"name": "Ada", "age": "36"}
+    assert details.metadata == {"a": 1}
+    assert "secret" not in repr(event)
+
+
+@pytest.mark.parametrize(
+    ("fields", "may_store"),
+    [
+        ({}, True),
+        ({"data_storage_setting": "everything"}, True),
+        ({"data_storage_setting": "everything_except_pii"}, False),
+        ({"data_storage_setting": "something new"}, False),
+        ({"opt_out_sensitive_data_storage": True}, False),
+        ({"opt_out_sensitive_data_storage": False}, True),
+    ],
+)
+def test_the_call_s_storage_setting_is_heeded(fields: dict[str, object], *, may_store: bool) -> None:
+    event = event_of({"interaction_type": "call_details", "call": {"call_id": "c", "metadata": "text", **fields}})
+    assert isinstance(event, events.CallDetailsReceived)
+    assert event.details.may_store_content is may_store
+    assert event.details.metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("frame", "oddity"),
+    [
+        pytest.param("Hello", Oddity.NOT_JSON, id="typed-by-hand"),
+        pytest.param("", Oddity.NOT_JSON, id="empty"),
+        pytest.param('{"interaction_type":', Oddity.NOT_JSON, id="cut"),
+        pytest.param('{"a":"\\ud800', Oddity.NOT_JSON, id="cut-behind-half-an-emoji"),
+        pytest.param("[]", Oddity.MALFORMED_FRAME, id="array"),
+        pytest.param("{}", Oddity.MALFORMED_FRAME, id="no-type"),
+        pytest.param('{"interaction_type": null}', Oddity.MALFORMED_FRAME, id="null-type"),
+        pytest.param('{"interaction_type": 5}', Oddity.MALFORMED_FRAME, id="number-type"),
+        pytest.param('{"interaction_type":"ping_pong"}', Oddity.MALFORMED_FRAME, id="ping-without-timestamp"),
+        pytest.param('{"interaction_type":"call_details","call":{}}', Oddity.MALFORMED_FRAME, id="no-call-id"),
+        pytest.param('{"interaction_type":"response_required"}', Oddity.MALFORMED_FRAME, id="request-without-id"),
+        pytest.param(
+            '{"interaction_type":"response_required","response_id":"1"}', Oddity.MALFORMED_FRAME, id="id-is-text"
+        ),
+        pytest.param(
+            '{"interaction_type":"response_required","response_id":1e400}', Oddity.MALFORMED_FRAME, id="id-is-infinite"
+        ),
+        pytest.param('{"interaction_type":"clear"}', Oddity.UNKNOWN_TYPE, id="unknown-type"),
+        pytest.param("[" * 100_000, Oddity.MALFORMED_FRAME, id="deep-array"),
+        pytest.param('{"a":' + "[" * 100_000, Oddity.MALFORMED_FRAME, id="deep-object"),
+        pytest.param('{"a":"\\ud800","b":' + "[" * 100_000, Oddity.MALFORMED_FRAME, id="deep-behind-half-an-emoji"),
+        pytest.param(b"\x00\x01", Oddity.BINARY_FRAME, id="binary"),
+    ],
+)
+def test_what_cannot_be_read_is_an_oddity(frame: str | bytes, oddity: Oddity) -> None:
+    (event,) = RETELL.decode(frame, 7.0)
+    assert isinstance(event, OddityNoticed)
+    assert event.oddity is oddity
+
+
+@pytest.mark.parametrize("transcript", ["text", [5], [{"role": "user", "content": 5}], {"a": 1}])
+def test_a_request_with_an_unreadable_transcript_is_still_a_request(transcript: object) -> None:
+    frame = {"interaction_type": "response_required", "response_id": 4, "transcript": transcript}
+    odd, request = RETELL.decode(json.dumps(frame), 7.0)
+    assert isinstance(odd, OddityNoticed)
+    assert odd.oddity is Oddity.TRANSCRIPT_UNREADABLE
+    assert request == events.ReplyRequested(7.0, 4, Prompt.CALLER_SPOKE, None)
+
+
+def test_half_an_emoji_in_the_transcript_does_not_lose_the_request() -> None:
+    frame = {
+        "interaction_type": "response_required",
+        "response_id": 4,
+        "transcript": [{"role": "agent", "content": "Hi \ud83d"}],
+    }
+    assert event_of(frame) == events.ReplyRequested(7.0, 4, Prompt.CALLER_SPOKE, (agent("Hi \ufffd"),))
+
+
+@given(st.one_of(st.text(), st.binary()))
+def test_no_frame_raises(frame: str | bytes) -> None:
+    assert RETELL.decode(frame, 7.0)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+kinds = st.sampled_from(["ping_pong", "call_details", "update_only", "response_required", "reminder_required", "x"])
+names = st.sampled_from(["response_id", "transcript", "transcript_with_tool_calls", "timestamp", "call", "x"])
+
+
+@given(kinds, st.dictionaries(names, json_values))
+def test_no_field_of_any_shape_raises(kind: str, fields: dict[str, object]) -> None:
+    assert RETELL.decode(json.dumps({"interaction_type": kind, **fields}), 7.0)
+
+
+def test_words_are_a_response_and_nothing_unset_is_sent() -> None:
+    plain = {"response_type": "response", "response_id": 1, "content": " Hi", "content_complete": False}
+    assert frame_of(commands.Say(1, " Hi")) == plain
+    assert frame_of(commands.Say(1, " Hi", is_uninterruptible=True)) == {**plain, "no_interruption_allowed": True}
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        (parts.HangUp("Bye."), {"end_call": True}),
+        (parts.Transfer("+4930123456"), {"transfer_number": "+4930123456"}),
+        (
+            parts.Transfer("+4930123456", shows_caller_number=True),
+            {"transfer_number": "+4930123456", "show_transferee_as_caller": True},
+        ),
+        (parts.PressDigits("12#"), {"digit_to_press": "12#"}),
+    ],
+)
+def test_an_action_travels_on_the_final_frame(action: parts.Action, fields: dict[str, object]) -> None:
+    frame = {"response_type": "response", "response_id": 1, "content": "", "content_complete": True, **fields}
+    assert frame_of(commands.Say(1, "", is_final=True, action=action)) == frame
+    fields.pop("show_transferee_as_caller", None)
+    interrupt = {"response_type": "agent_interrupt", "interrupt_id": 9, "content": "x", "content_complete": True}
+    uninterruptible = {"no_interruption_allowed": True}
+    assert frame_of(commands.Interject(9, "x", action=action)) == {**interrupt, **uninterruptible, **fields}
+
+
+def test_tool_rows_are_text() -> None:
+    assert frame_of(commands.ShowToolCall(ToolCalled("t", "find", '{"a":1}'))) == {
+        "response_type": "tool_call_invocation",
+        "tool_call_id": "t",
+        "name": "find",
+        "arguments": '{"a":1}',
+    }
+    result = {"response_type": "tool_call_result", "tool_call_id": "t", "content": "x"}
+    assert frame_of(commands.ShowToolResult(ToolAnswered("t", "x"))) == result
+    done = ToolAnswered("t", "x", is_successful=False)
+    assert frame_of(commands.ShowToolResult(done)) == {**result, "successful": False}
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        (VoiceSettings(), {}),
+        (
+            VoiceSettings(responsiveness=-1, interruption_sensitivity=7),
+            {"responsiveness": 0, "interruption_sensitivity": 1},
+        ),
+        (VoiceSettings(reminder_after=-3, reminder_limit=-1), {"reminder_trigger_ms": 1, "reminder_max_count": 0}),
+        (VoiceSettings(responsiveness=0.5, reminder_after=12.5), {"responsiveness": 0.5, "reminder_trigger_ms": 12500}),
+    ],
+)
+def test_voice_settings_are_clamped_to_what_retell_takes(settings: VoiceSettings, fields: dict[str, object]) -> None:
+    assert frame_of(commands.TuneVoice(settings)) == {"response_type": "update_agent", "agent_config": fields}
+
+
+def test_page_data_goes_out_as_it_is() -> None:
+    page = commands.TellPage(PageMessage.of({"a": [1, "é"]}))
+    assert frame_of(page) == {"response_type": "metadata", "metadata": {"a": [1, "é"]}}
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "Hi \ude00\ud83d!", "\x00", "é"])
+def test_any_text_of_an_agent_can_be_sent(text: str) -> None:
+    frame = json.loads(RETELL.encode(commands.Say(1, text, action=parts.HangUp())))
+    assert frame["end_call"] is True
+    assert frame["content"].encode()
+    assert frame_of(commands.ShowToolResult(ToolAnswered("t", text)))
+
+
+def test_an_oddity_names_the_assumption_it_breaks() -> None:
+    assert RETELL.assumption_broken_by(Oddity.REQUEST_NOT_NEWER) == "A6"
+    assert RETELL.assumption_broken_by(Oddity.MALFORMED_FRAME) is None
+    assert RETELL.name == "retell"
+    assert RETELL.tells_call_details

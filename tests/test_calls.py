@@ -1,0 +1,79 @@
+import asyncio
+
+import pytest
+
+from service.calls import Calls
+from service.conversation import events
+from service.session import Session
+from tests.fakes import FakeLine, Witness
+from tests.live import ScriptedAgent
+from tests.test_session import POLICY, greets, request
+
+
+def calls_of(witness: Witness, window: float = 60.0) -> Calls:
+    return Calls(lambda call_id: Session(call_id, ScriptedAgent(greets), POLICY, witness), window)
+
+
+async def visit(calls: Calls, call_id: str = "call_1") -> FakeLine:
+    line = FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve(call_id, line))
+        await line.until_final(0)
+        assert calls.connected == 1
+        line.closes(1006)
+    return line
+
+
+async def test_a_call_outlives_its_line_and_is_known_when_it_comes_back() -> None:
+    witness = Witness()
+    calls = calls_of(witness)
+    await visit(calls)
+    assert (len(calls), calls.connected) == (1, 0)
+    assert [say.text for say in await (await visit(calls)).until_final(0)] == [""]
+    calls.end_all()
+    assert len(calls) == 0
+    assert witness.events.count(events.CallStarted) == witness.events.count(events.CallEnded) == 1
+
+
+async def test_a_call_that_does_not_come_back_ends() -> None:
+    witness = Witness()
+    calls = calls_of(witness, window=0.0)
+    await visit(calls)
+    while len(calls):
+        await asyncio.sleep(0)
+    assert witness.events[-1] is events.CallEnded
+
+
+async def test_after_a_fault_of_ours_the_next_line_starts_anew() -> None:
+    witness = Witness()
+    calls = calls_of(witness)
+    line = FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(_expects_fault(calls, line))
+        await line.until_final(0)
+        line.happens("not an event")  # type: ignore[arg-type]  # as a bug of ours would
+        await serving
+    assert len(calls) == 0
+    assert [say.text for say in await (await visit(calls)).until_final(0)] == ["Hello.", ""]
+    calls.end_all()
+
+
+async def _expects_fault(calls: Calls, line: FakeLine) -> None:
+    with pytest.raises(ExceptionGroup):
+        await calls.serve("call_1", line)
+
+
+async def test_calls_do_not_know_one_another() -> None:
+    calls = calls_of(Witness())
+    async with asyncio.TaskGroup() as tasks:
+        lines = {f"call_{i}": FakeLine() for i in range(20)}
+        for call_id, line in lines.items():
+            tasks.create_task(calls.serve(call_id, line))
+        for i, line in enumerate(lines.values()):
+            await line.until_final(0)
+            line.happens(request(i + 1))
+            assert [say.text for say in await line.until_final(i + 1)] == [f"Answer {i + 1}.", ""]
+        assert calls.connected == 20
+        for line in lines.values():
+            line.closes()
+    calls.end_all()

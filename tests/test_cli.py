@@ -1,0 +1,134 @@
+"""The command as a user meets it: real processes, real signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from service.cli import main
+from service.simulator.model import StandInModel
+from service.simulator.model_script import Refuse, Script
+
+CUEBOX = [sys.executable, "-m", "service"]
+CLEAN = {
+    name: value for name, value in os.environ.items() if not name.startswith(("CUEBOX_", "OPENAI_", "PORT", "HOST"))
+}
+
+
+def cuebox(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CUEBOX, *words], env=CLEAN | environ, capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@contextmanager
+def served(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A service that listens."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*CUEBOX, "serve"], env={**CLEAN, "PORT": str(port), **environ}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert "service.ready" in process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["call"]])
+def test_help_teaches_with_examples(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"PORT": "many"}, "PORT must be a whole number"),
+        ({"CUEBOX_AGENT": "nobody"}, "the agents here are: dummy, receptionist"),
+        ({"CUEBOX_AGENT": "receptionist"}, "set OPENAI_API_KEY"),
+        ({"HOST": "300.1.1.1"}, "Cannot listen on 300.1.1.1"),
+    ],
+)
+def test_a_start_that_cannot_be_ends_with_one_sentence_and_code_2(environ: dict[str, str], sentence: str) -> None:
+    result = cuebox("serve", **environ)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_ends_the_start_with_one_sentence_and_code_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = cuebox("serve", PORT=str(taken.getsockname()[1]))
+    assert result.returncode == 2
+    assert "Cannot listen on" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_unknown_settings_are_warned_of_and_the_service_starts() -> None:
+    process = subprocess.Popen(
+        [*CUEBOX, "serve"],
+        env={**CLEAN, "PORT": str(free_port()), "CUEBOX_PROT": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "CUEBOX_PROT is not a setting" in process.stdout.readline()
+        assert "service.ready" in process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_service_in_good_order(kind: signal.Signals) -> None:
+    with served({"CUEBOX_AGENT": "dummy"}) as process:
+        process.send_signal(kind)
+        assert process.wait(10) == 0
+
+
+def test_check_finds_the_dummy_well() -> None:
+    result = cuebox("check")
+    assert result.returncode == 0
+    assert "How may I help you?" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "text"),
+    [
+        (Script("I can hear you."), 0, "I can hear you."),
+        (Script("", fault=Refuse(401)), 1, "look at OPENAI_API_KEY"),
+        (Script("", fault=Refuse(404)), 1, "look at CUEBOX_MODEL"),
+        (Script("**"), 0, "the caller would hear silence"),
+    ],
+)
+async def test_check_tries_the_model(script: Script, code: int, text: str) -> None:
+    async with StandInModel(script) as model:
+        environ = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": model.base_url, "CUEBOX_LOG_CONTENT": "true"}
+        result = await asyncio.to_thread(cuebox, "check", **environ, CUEBOX_XYZZY="1")
+    assert result.returncode == code
+    assert text in " ".join(result.stdout.split())
+    assert "CUEBOX_XYZZY is not a setting" in result.stdout
+    assert "sk-secret" not in result.stdout
+
+
+def test_check_refuses_what_serve_would() -> None:
+    result = cuebox("check", CUEBOX_AGENT="nobody")
+    assert result.returncode == 2

@@ -1,0 +1,77 @@
+import asyncio
+
+from service.conversation.commands import AnswerPing, Outgoing, Say, TellPage
+from service.conversation.parts import PageMessage
+from service.outbox import MAX_PONGS, ROOM, Outbox
+
+PAGE = TellPage(PageMessage("{}"))
+
+
+async def taken(outbox: Outbox, count: int) -> list[Outgoing]:
+    return [await outbox.next() for _ in range(count)]
+
+
+async def test_pongs_overtake_words() -> None:
+    outbox = Outbox()
+    for command in (Say(1, "a"), AnswerPing(1), Say(1, "b"), AnswerPing(2)):
+        outbox.put(command)
+    assert await taken(outbox, 4) == [AnswerPing(1), AnswerPing(2), Say(1, "a"), Say(1, "b")]
+
+
+async def test_next_waits_for_mail() -> None:
+    outbox = Outbox()
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(outbox.next())
+        await asyncio.sleep(0)
+        assert not first.done()
+        outbox.put(PAGE)
+    assert first.result() == PAGE
+
+
+async def test_stale_words_are_dropped_and_nothing_else() -> None:
+    outbox = Outbox()
+    for command in (Say(1, "a"), PAGE, Say(1, "b", is_final=True), AnswerPing(1)):
+        outbox.put(command)
+    outbox.drop_words()
+    assert await taken(outbox, 2) == [AnswerPing(1), PAGE]
+
+
+async def test_a_full_outbox_holds_the_reply_back_until_the_peer_reads() -> None:
+    outbox = Outbox()
+    await outbox.room()
+    outbox.put(Say(1, "x" * ROOM))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(outbox.room())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await outbox.next()
+    assert waiting.done()
+
+
+async def test_dropping_words_makes_room() -> None:
+    outbox = Outbox()
+    outbox.put(Say(1, "x" * ROOM))
+    outbox.drop_words()
+    await asyncio.wait_for(outbox.room(), 1)
+
+
+async def test_a_flood_of_pings_costs_bounded_memory() -> None:
+    outbox = Outbox()
+    for timestamp in range(10 * MAX_PONGS):
+        outbox.put(AnswerPing(timestamp))
+    newest = [AnswerPing(timestamp) for timestamp in range(9 * MAX_PONGS, 10 * MAX_PONGS)]
+    assert await taken(outbox, MAX_PONGS) == newest
+
+
+async def test_a_muted_outbox_has_room_and_no_mail() -> None:
+    outbox = Outbox()
+    outbox.put(Say(1, "x" * ROOM))
+    outbox.mute()
+    outbox.put(Say(1, "more"))
+    outbox.put(AnswerPing(1))
+    await asyncio.wait_for(outbox.room(), 1)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(outbox.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
