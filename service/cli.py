@@ -1,12 +1,13 @@
 """`cuebox`: parse, call, print. Each command imports what it needs, so that `serve` starts fast."""
 
 import os
+import socket
 import sys
 from typing import NoReturn
 
 import click
 
-from service.settings import Settings, SettingsError, read_settings, unknown_variables
+from service.settings import SettingsError, read_settings, unknown_variables
 
 _EXIT_SETTINGS = 2
 
@@ -35,40 +36,44 @@ def serve() -> None:
       PORT=9000 CUEBOX_AGENT=dummy cuebox serve
       OPENAI_API_KEY=… CUEBOX_MODEL=gpt-4.1-mini cuebox serve
     """
-    from service.observability.logs import configure_logs
-
-    settings = _settings()
-    configure_logs(settings.log_format, settings.log_level)
-    try:
-        _run(settings)
-    except SettingsError as error:
-        _refuse(error)
-
-
-def _run(settings: Settings) -> None:
     import structlog
 
     from service.app import create_app
+    from service.observability.logs import configure_logs
     from service.server import bind, server_of
 
-    log = structlog.get_logger()
-    for warning in unknown_variables(os.environ):
-        log.warning("setting.unknown", detail=warning)
-    app = create_app(settings)
-    listener = bind(settings)
-    host, port = listener.getsockname()[:2]
+    try:
+        settings = read_settings(os.environ)
+        is_for_people = configure_logs(settings.log_format, settings.log_level)
+        log = structlog.get_logger()
+        for sentence in unknown_variables(os.environ):
+            log.warning("setting.unknown", detail=sentence)
+        app = create_app(settings)
+        listener = bind(settings)
+    except SettingsError as error:
+        _refuse(error)
+    address = _address(listener)
 
     def on_ready() -> None:
-        shown = f"[{host}]" if ":" in host else host
-        log.info(
-            "service.ready",
-            agent=app.state.agent_name,
-            open=f"http://{shown}:{port}/",
-            talk=f"cuebox call ws://{shown}:{port}/llm-websocket",
-        )
+        if is_for_people:
+            _welcome(app.state.agent_name, address, has_key=settings.openai_api_key is not None)
+        log.info("service.ready", agent=app.state.agent_name, address=address)
 
     server_of(app, settings, on_ready).run(sockets=[listener])
     log.info("service.stopped")
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _welcome(agent_name: str, address: str, *, has_key: bool) -> None:
+    click.echo(f"\nCuebox answers calls with the agent '{agent_name}'.")
+    if not has_key:
+        click.echo("No OPENAI_API_KEY is set, so it says the same to everything. With a key, a model answers.")
+    click.echo(f"  look   http://{address}/")
+    click.echo(f"  talk   {sys.argv[0]} call ws://{address}/llm-websocket\n")
 
 
 @main.command()
@@ -93,7 +98,7 @@ def check() -> None:
 
     async def show() -> bool:
         is_well = True
-        async for finding in findings(_settings(), os.environ):
+        async for finding in findings(read_settings(os.environ), os.environ):
             console.print(f"{signs[finding.verdict]} [bold]{finding.subject:9}[/]", end=" ")
             console.print(finding.text, markup=False)
             is_well = is_well and finding.verdict is not Verdict.BAD
@@ -101,13 +106,6 @@ def check() -> None:
 
     try:
         sys.exit(0 if asyncio.run(show()) else 1)
-    except SettingsError as error:
-        _refuse(error)
-
-
-def _settings() -> Settings:
-    try:
-        return read_settings(os.environ)
     except SettingsError as error:
         _refuse(error)
 

@@ -18,7 +18,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_ready = on_ready
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Stop in good order at the first signal, at once at the second. uvicorn would raise the signal again."""
         self.force_exit = self.should_exit
         self.should_exit = True

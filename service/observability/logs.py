@@ -27,8 +27,11 @@ _REMEDIES = {
 }
 
 
-def configure_logs(style: str, level: str) -> None:
-    """Send structlog's and the standard library's lines to standard output, as `json`, `pretty` or `auto`."""
+def configure_logs(style: str, level: str) -> bool:
+    """Send structlog's and the standard library's lines to standard output, as `json`, `pretty` or `auto`.
+
+    Return whether they are for a person to read.
+    """
     pretty = style == "pretty" or (style == "auto" and sys.stdout.isatty())
     shared: list[Any] = [  # structlog's own type for processors is wider than mypy can follow
         structlog.processors.add_log_level,
@@ -46,6 +49,7 @@ def configure_logs(style: str, level: str) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _without_arguments], processor=last)
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    return pretty
 
 
 def _json(line: Mapping[str, object], **_: object) -> str:

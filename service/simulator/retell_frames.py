@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from service.platforms.retell import messages
 from service.platforms.retell.messages import ToRetell
+from service.simulator.retell_steps import Action
 
 
 class Wishes(Struct, frozen=True):
@@ -57,7 +58,26 @@ def read(frame: str) -> tuple[Message | None, list[str]]:
         message = _decode(frame) if is_typed else _decode_response(frame)
     except msgspec.ValidationError as error:
         return None, [*rules, f"{fields.get('response_type', 'response')}: {error}"]
-    return message, [*rules, *_field_rules(message, fields), *_rules(message)]
+    rules += [*_field_rules(message, fields), *_rules(message)]
+    if isinstance(message, messages.UpdateAgent) and any(_tuning_rules(message.agent_config)):
+        return None, rules  # a value outside its range makes Retell drop the frame
+    return message, rules
+
+
+def action_of(message: messages.Response | messages.AgentInterrupt) -> Action | None:
+    """The one action that Retell takes of those on a frame."""
+    if message.end_call:
+        return Action("end_call")
+    if message.transfer_number:
+        return Action("transfer_number", message.transfer_number)
+    return Action("digit_to_press", message.digit_to_press) if message.digit_to_press else None
+
+
+def row_of(message: messages.ToolCallInvocation | messages.ToolCallResult) -> dict[str, Any]:
+    """The frame as a row of the woven transcript."""
+    fields: dict[str, Any] = msgspec.to_builtins(message)
+    fields["role"] = fields.pop("response_type")
+    return fields
 
 
 def _field_rules(message: Message, fields: dict[str, Any]) -> Iterator[str]:

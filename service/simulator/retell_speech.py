@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw, Struct
-
-from service.simulator.retell_steps import Action
 
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?:\s|$)")
 
@@ -31,13 +28,13 @@ class Speech:
         self.heard = 0
 
     def say(self, text: str, at: float, *, is_final: bool, is_guarded: bool = False) -> None:
-        """Take more text. A word that is not known to be whole waits for its rest."""
+        """Take more text. A word that may not be whole waits for its rest."""
         self._unspoken += text
         if not (is_final or self.words or _SENTENCE_END.search(self._unspoken)):
             return
         whole = len(self._unspoken) if is_final else _end_of_whole_words(self._unspoken)
         for word in self._unspoken[:whole].split():
-            start = max(at, self.ends_at)
+            start = max(at, self.words[-1].end) if self.words else at
             self.words.append(Word(word, start, start + self._pace))
             self._is_guarded.append(is_guarded)
         self._unspoken = self._unspoken[whole:]
@@ -48,10 +45,6 @@ class Speech:
         while self.heard < len(self.words) and self.words[self.heard].end <= at:
             self.heard += 1
         return self.heard > before
-
-    @property
-    def ends_at(self) -> float:
-        return self.words[-1].end if self.words else 0.0
 
     @property
     def is_over(self) -> bool:
@@ -69,35 +62,27 @@ class Speech:
 
 def _end_of_whole_words(text: str) -> int:
     sentence = max((found.end() for found in _SENTENCE_END.finditer(text)), default=0)
-    return max(sentence, len(text) - len(text.split()[-1]) if text and not text[-1].isspace() else len(text))
+    return max(sentence, len(text) - len(re.split(r"\s", text)[-1]))
 
 
-@dataclass(slots=True)
-class Reply:
-    """One turn asked of the server, or one agent_interrupt of its own."""
-
-    turn_id: int | None
-    asked_at: float
-    key: int
-    speech: Speech
-    is_reminder: bool = False
-    interrupt_id: int | None = None
-    text: str = ""
-    action: Action | None = None
-    is_complete: bool = False
-    is_cut: bool = False
-    is_withdrawn: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether Retell still waits for its words."""
-        return not (self.is_complete or self.is_cut)
+def timed(words: Sequence[str], before: Sequence[Word], at: float, pace: float) -> list[Word]:
+    """Time words recognised at this moment: those from the first new one on were just spoken."""
+    kept = 0
+    while kept < min(len(words), len(before)) and words[kept] == before[kept].word:
+        kept += 1
+    fresh = len(words) - kept
+    since = at - fresh * pace
+    if kept:
+        since = min(at, max(since, before[kept - 1].end))
+    each = (at - since) / max(1, fresh)
+    return [*before[:kept], *(Word(words[kept + i], since + i * each, since + (i + 1) * each) for i in range(fresh))]
 
 
 class Transcript:
     """The whole call so far, as Retell tells it each time. Rows are appended, and only the last one changes."""
 
     def __init__(self) -> None:
+        self.began_at = 0.0
         self._spoken: list[_Row | Raw] = []
         self._woven: list[_Row | Raw] = []
         self._shown: dict[int, int] = {}
@@ -109,7 +94,7 @@ class Transcript:
             if not isinstance(row, _Row) or row.key != key:
                 row = _Row(key, role, self._shown.get(key, 0))
                 rows.append(row)
-            row.set(words[row.offset :])
+            row.set([self._since_the_beginning(word) for word in words[row.offset :]])
         self._shown[key] = len(words)
 
     def weave(self, row: Mapping[str, object]) -> None:
@@ -122,9 +107,13 @@ class Transcript:
     def woven(self) -> list[Raw]:
         return _encoded(self._woven)
 
+    def _since_the_beginning(self, word: Word) -> Word:
+        start, end = word.start - self.began_at, word.end - self.began_at
+        return Word(word.word, round(max(0.0, start), 3), round(max(0.0, end), 3))
+
 
 class _Row:
-    """One utterance, encoded once a change: an hour's transcript goes out three times a second."""
+    """One utterance, encoded once a change: the transcript of an hour goes out three times a second."""
 
     __slots__ = ("_encoded", "_words", "key", "offset", "role")
 
@@ -144,5 +133,5 @@ class _Row:
         return self._encoded
 
 
-def _encoded(rows: "list[_Row | Raw]") -> list[Raw]:
+def _encoded(rows: Sequence[_Row | Raw]) -> list[Raw]:
     return [row if isinstance(row, Raw) else row.encoded() for row in rows]

@@ -5,6 +5,8 @@ from typing import Literal
 
 from service.platforms.retell.messages import AgentConfig
 
+Cutter = Literal["caller", "agent", "line"]
+
 # Orders.
 
 
@@ -92,7 +94,7 @@ class TurnFinished:
 class ResponseDropped:
     """A frame of an overtaken turn that the server may have sent before it knew: normal, and never spoken."""
 
-    turn_id: int
+    turn_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,19 @@ class WordsHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """What the server wants done when the words are spoken, spelled as its frame does."""
+
+    name: Literal["end_call", "transfer_number", "digit_to_press"]
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechFinished:
-    """Everything of the turn was spoken."""
+    """Everything of the turn was spoken, and its action comes now."""
 
     turn_id: int | None
+    action: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +136,7 @@ class SpeechCut:
     turn_id: int | None
     heard: str
     unheard: str
-    by: Literal["caller", "agent", "line"]
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What the server wants done when the words are spoken, spelled as its frame does."""
-
-    name: Literal["end_call", "transfer_number", "digit_to_press"]
-    value: str = ""
+    by: Cutter
 
 
 @dataclass(frozen=True, slots=True)

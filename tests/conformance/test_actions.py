@@ -106,8 +106,8 @@ async def test_case_46_an_action_of_an_overtaken_turn_is_never_sent() -> None:
         await line.ask(1, "", "That is all.")
         await gate.is_reached.wait()
         await line.ask(2, "", "That is all. No, wait.")
-        gate.opens.set()
         assert await line.answer(2) == "Yes."
+        gate.opens.set()
         await line.nothing()
         assert not any("end_call" in frame for frame in line.frames)
 
