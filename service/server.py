@@ -40,6 +40,8 @@ def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -
         lifespan="on",
         log_config=None,  # its own lines print paths and queries, secrets included
         access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,  # an agent that will not be cancelled does not hold the service
         server_header=False,
     )
     return Server(config, on_ready)

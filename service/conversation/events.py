@@ -14,6 +14,7 @@ class Oddity(Enum):
     BINARY_FRAME = "binary_frame"
     CALL_ID_DIFFERS = "call_id_differs"
     DETAILS_LATE = "details_late"
+    FRESH_CALL_CALLED_ONGOING = "fresh_call_called_ongoing"
     FRAME_TOO_LARGE = "frame_too_large"
     MALFORMED_FRAME = "malformed_frame"
     NOT_JSON = "not_json"

@@ -56,7 +56,7 @@ class Conversation:
         self._started_at = self._clock_offset = 0.0
         self._is_connected = self._is_pinged = False
         self._is_greeting_due = True  # not spoken yet, nor found needless
-        self._awaits_details = False
+        self._awaits_details = self._is_taken_for_ongoing = False
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
         self._turns = self._lines = self._interrupt_id = 0
@@ -185,7 +185,8 @@ class Conversation:
         if not self._awaits_details:
             return []
         age = 0.0 if details.started_at is None else event.at + self._clock_offset - details.started_at
-        return self._greet_silently() if details.is_ongoing or age > FRESH_CALL_AGE else self._greet(event.at)
+        self._is_taken_for_ongoing = details.is_ongoing or age > FRESH_CALL_AGE
+        return self._greet_silently() if self._is_taken_for_ongoing else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:
         self._awaits_details = False
@@ -217,6 +218,10 @@ class Conversation:
             return []
         shrank = self._odd(Oddity.TRANSCRIPT_SHRANK) if len(transcript) < len(self._hearing.rows) else []
         self._hearing.rows = transcript
+        if self._is_taken_for_ongoing and transcript:
+            self._is_taken_for_ongoing = False
+            if not has_agent_words(transcript):  # then nobody greeted the caller
+                shrank += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
         if self._turn is not None and self._turn.has_spoken:
             heard = self._turn.words_heard(transcript)
             if heard is not None:

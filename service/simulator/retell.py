@@ -28,6 +28,7 @@ from service.simulator.retell_turns import Turns
 UPDATE_EVERY = 1 / 3
 MOST_REDIALS = 4
 MOST_LOST_KEEPALIVES = 2
+LOST = "error_llm_websocket_lost_connection"
 UNINTELLIGIBLE = "(unintelligible audio)"
 NORMAL, BROKEN, CORRUPT = 1000, 1006, 1007
 
@@ -89,8 +90,7 @@ class RetellCall:
         return [*before, *fault, *self._end(reason_of_close(code))]
 
     def _redial(self, reason: str) -> Steps:
-        """Rule 8."""
-        self._line = None
+        self._line = None  # rule 8
         return [steps.Redial(reason)]
 
     def line_lost(self) -> Steps:
@@ -110,7 +110,7 @@ class RetellCall:
     def caller_speaks(self, text: str, at: float) -> Steps:
         """The caller begins to say this, word by word as people speak."""
         before = self.tick(at)
-        self._floor.begin_to_say(text, at)
+        self._floor.begin_to_say(text.strip() or UNINTELLIGIBLE, at)
         return [*before, *self._hear_caller(at)]
 
     def press(self, digits: str, at: float) -> Steps:
@@ -143,6 +143,8 @@ class RetellCall:
 
     def tick(self, at: float) -> Steps:
         """Do what is due."""
+        if self.ended is not None:
+            return []
         return [
             *self._hear_caller(at),
             *self._follow(self._floor.listen(at), at),
@@ -181,17 +183,12 @@ class RetellCall:
         return [steps.ActionTaken(action), *([] if reason is None else self._end(reason, NORMAL))]
 
     def _keep_alive(self, at: float) -> Steps:
-        line = self._line
-        if line is None:
+        if (line := self._line) is None:
             return []
         if line.is_dead(at):
             self._lost_keepalives += 1
             is_over = self._lost_keepalives > MOST_LOST_KEEPALIVES
-            end = (
-                self._end("error_llm_websocket_lost_connection", NORMAL)
-                if is_over
-                else self._redial("pings unanswered")
-            )
+            end = self._end(LOST, NORMAL) if is_over else self._redial("no ping came back")
             return [steps.RuleBroken(f"no ping was answered for {ANSWERED_WITHIN:g} s"), *end]
         if at < line.ping_at:
             return []
@@ -200,8 +197,7 @@ class RetellCall:
         return [steps.SendFrame(messages.encode(messages.PingFromRetell(timestamp)).decode())]
 
     def _reminder_at(self) -> float:
-        """Rule 7."""
-        return self._floor.reminder_at() if self.is_listening else math.inf
+        return self._floor.reminder_at() if self.is_listening else math.inf  # rule 7
 
     # What the caller does.
 
@@ -242,10 +238,10 @@ class RetellCall:
                 after = line.pong(message.timestamp, at)
                 return [] if after is None else [steps.PingAnswered(after)]
             case messages.Response():
-                return self._hear(self._turns.respond(message, line, at), at)
+                return self._follow(self._turns.respond(message, line, at), at)
             case messages.AgentInterrupt():
                 self._owed = None
-                return self._hear(self._turns.interject(message, line, at), at)
+                return self._follow(self._turns.interject(message, line, at), at)
             case messages.ToolCallInvocation() | messages.ToolCallResult():
                 return self._follow(self._turns.show_tool(message), at)
             case messages.UpdateAgent():
@@ -255,17 +251,14 @@ class RetellCall:
             case _:
                 assert_never(message)
 
-    def _hear(self, told: Steps, at: float) -> Steps:
-        return [*self._follow(told, at), *self._follow(self._floor.listen(at), at)]
-
     def _configure(self, wishes: Wishes, line: RetellLine, at: float) -> Steps:
         line.configure(wishes, at)
         told = steps.Configured(wishes.auto_reconnect, wishes.call_details, wishes.transcript_with_tool_calls)
         if not wishes.call_details:
             return [told]
-        began = {"call_status": "ongoing", "start_timestamp": self._timestamp(self._began_at)}
-        state = began if line.is_again else {"call_status": "registered"}
-        call = {"call_id": self.call_id, **state, **self._details}
+        call = {"call_id": self.call_id, "call_status": "registered", **self._details}
+        if line.is_again:
+            call |= {"call_status": "ongoing", "start_timestamp": self._timestamp(self._began_at)}
         return [told, _frame({"interaction_type": "call_details", "call": call})]
 
     # What is asked and told.
@@ -303,9 +296,7 @@ class RetellCall:
     def _end(self, reason: str, code: int | None = None) -> Steps:
         if self.ended is not None:
             return []
-        self.ended, self._line, self._owed = reason, None, None
-        self._floor.speaking = self._floor.caller_speech = None
-        self._update_at = math.inf
+        self.ended, self._line = reason, None
         return [*([] if code is None else [steps.CloseLine(code)]), steps.CallEnded(reason)]
 
     def _timestamp(self, at: float) -> int:

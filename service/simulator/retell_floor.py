@@ -116,9 +116,9 @@ class Floor:
             self._agent_key = self._utterances
         has_begun = bool(self._agent_speech.words)
         self._agent_speech.say(text, at, is_final=reply.is_complete, is_guarded=is_guarded)
-        if has_begun or not self._agent_speech.words:
-            return []
-        return [steps.SpeechStarted(reply.turn_id, at - reply.asked_at)]
+        begins = bool(self._agent_speech.words) and not has_begun
+        started = [steps.SpeechStarted(reply.turn_id, at - reply.asked_at)] if begins else []
+        return [*started, *self.listen(at)]
 
     def listen(self, at: float) -> list[Step]:
         """What the agent has said by now."""

@@ -5,7 +5,7 @@ import gc
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -131,14 +131,13 @@ async def test_case_63_the_newest_line_wins_and_the_older_one_is_cut_and_gets_no
 
 
 async def test_case_63_of_many_lines_at_once_one_is_left_and_works() -> None:
-    async with serving(talkative()) as service:
-        lines = await asyncio.gather(*(service.line().__aenter__() for _ in range(10)))
+    async with serving(talkative()) as service, AsyncExitStack() as stack:
+        lines = await asyncio.gather(*(stack.enter_async_context(service.line()) for _ in range(10)))
         codes = await asyncio.gather(*(_code_within(line, 0.3) for line in lines))
         (alive,) = (line for line, code in zip(lines, codes, strict=True) if code is None)
         assert [code for code in codes if code] == [1006] * 9
         await alive.ask(1, "", "Hi.")
         assert await alive.answer(1) == "Answer 1."
-        await alive.socket.close()
 
 
 async def _code_within(line: PlatformLine, seconds: float) -> int | None:
@@ -222,11 +221,13 @@ async def test_case_65_a_call_that_comes_back_in_time_is_not_forgotten() -> None
 
 async def test_case_67_a_service_that_stops_cuts_its_lines_and_closes_none() -> None:
     gate = Gate("Let me see. ")
-    async with serving(gate.agent) as service:
-        line, quiet = await service.line().__aenter__(), await service.line("call_2").__aenter__()
-        await line.greeted()
-        await line.ask(1, "", "Hi.")
-        await gate.is_reached.wait()
-    assert [await line.closed(1), await quiet.closed(1)] == [1006, 1006]
+    async with AsyncExitStack() as stack:
+        async with serving(gate.agent) as service:
+            line = await stack.enter_async_context(service.line())
+            quiet = await stack.enter_async_context(service.line("call_2"))
+            await line.greeted()
+            await line.ask(1, "", "Hi.")
+            await gate.is_reached.wait()
+        assert [await line.closed(1), await quiet.closed(1)] == [1006, 1006]
     assert gate.is_closed.is_set()
     assert len(service.calls) == 0

@@ -136,6 +136,15 @@ def test_rule_5_a_call_under_way_elsewhere_gets_the_empty_greeting() -> None:
     assert by_words.tells() == []
 
 
+def test_rule_5_a_call_taken_for_ongoing_that_nobody_greeted_is_odd() -> None:
+    play = Play(Policy())
+    play.starts()
+    play.tells(ongoing=True)
+    assert play.hears() == []
+    assert play.hears(caller("Hello?")) == [ReportOddity(Oddity.FRESH_CALL_CALLED_ONGOING, "")]
+    assert play.hears(caller("Hello? Hello?")) == []
+
+
 def test_rule_5_details_of_another_call_are_not_used() -> None:
     play = Play(Policy())
     play.starts()

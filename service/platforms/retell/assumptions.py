@@ -139,6 +139,13 @@ ASSUMPTIONS = (
         "A line on which pings had come is cut after 8 s without any frame.",
         "Documented; what Retell does on its own side of a half-dead line is not.",
     ),
+    Assumption(
+        "A19",
+        "The details of a fresh call say `registered`; `ongoing`, or a start over 5 s ago, means it is under way.",
+        "We do not greet a call that is under way: another process did.",
+        "The guide's sample and the SDK's types; when the status changes is not documented.",
+        Oddity.FRESH_CALL_CALLED_ONGOING,
+    ),
 )
 
 BROKEN_BY = {assumption.broken_by: assumption.id for assumption in ASSUMPTIONS if assumption.broken_by}

@@ -1,0 +1,229 @@
+"""Cases 59, 60 and 68: nothing that a peer sends ends its call, another call or the process."""
+
+import asyncio
+import json
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from service.settings import Settings
+from tests.conformance.agents import saying
+from tests.live import PlatformLine, serving
+
+Logs = list[MutableMapping[str, Any]]
+ODD_FRAMES: list[tuple[str | bytes, str]] = [
+    ("", "not_json"),
+    ("Hello", "not_json"),
+    ("{", "not_json"),
+    ('{"interaction_type": "ping_pong", "timestamp": 1}}', "not_json"),
+    ('{"interaction_type": "ping_pong", "timestamp": NaN}', "not_json"),
+    ("\ufeff{}", "not_json"),
+    ("null", "malformed_frame"),
+    ("7", "malformed_frame"),
+    ('"ping_pong"', "malformed_frame"),
+    ("[]", "malformed_frame"),
+    ('[{"interaction_type": "ping_pong", "timestamp": 1}]', "malformed_frame"),
+    ("{}", "malformed_frame"),
+    ('{"interaction_type": null}', "malformed_frame"),
+    ('{"interaction_type": 5}', "malformed_frame"),
+    ('{"interaction_type": ["ping_pong"]}', "malformed_frame"),
+    ('{"response_type": "response", "response_id": 1}', "malformed_frame"),
+    ('{"interaction_type": "clear"}', "unknown_type"),
+    ('{"interaction_type": "PING_PONG", "timestamp": 1}', "unknown_type"),
+    ('{"interaction_type": "ping_pong"}', "malformed_frame"),
+    ('{"interaction_type": "ping_pong", "timestamp": "1"}', "malformed_frame"),
+    ('{"interaction_type": "ping_pong", "timestamp": 1.5}', "malformed_frame"),
+    ('{"interaction_type": "ping_pong", "timestamp": 9223372036854775808}', "malformed_frame"),
+    ('{"interaction_type": "ping_pong", "timestamp": ' + "9" * 5000 + "}", "malformed_frame"),
+    ('{"interaction_type": "ping_pong", "timestamp": true}', "malformed_frame"),
+    ('{"interaction_type": "response_required", "transcript": []}', "malformed_frame"),
+    ('{"interaction_type": "response_required", "response_id": "1", "transcript": []}', "malformed_frame"),
+    ('{"interaction_type": "response_required", "response_id": 1.5, "transcript": []}', "malformed_frame"),
+    ('{"interaction_type": "response_required", "response_id": null, "transcript": []}', "malformed_frame"),
+    ('{"interaction_type": "reminder_required", "response_id": 1e400, "transcript": []}', "malformed_frame"),
+    ('{"interaction_type": "update_only", "transcript": 5}', "malformed_frame"),
+    ('{"interaction_type": "call_details"}', "malformed_frame"),
+    ('{"interaction_type": "update_only", "transcript": "\\ud83d"}', "malformed_frame"),
+    ('{"interaction_type": "\\ud83d"}', "unknown_type"),
+    ("[" * 100_000, "malformed_frame"),
+    ("[" * 100_000 + "]" * 100_000, "malformed_frame"),
+    ('{"a":' * 100_000 + "1" + "}" * 100_000, "malformed_frame"),
+    ('{"interaction_type":"update_only","transcript":' + "[" * 100_000 + "]" * 100_000 + "}", "malformed_frame"),
+    (b"", "binary_frame"),
+    (b'{"interaction_type": "ping_pong", "timestamp": 1}', "binary_frame"),
+    (bytes(range(256)), "binary_frame"),
+]
+
+
+def oddities(logs: Logs) -> list[str]:
+    return [line["oddity"] for line in logs if line["event"] == "line.oddity"]
+
+
+async def lives(line: PlatformLine, turn_id: int) -> bool:
+    """Whether nothing was sent, and the line still answers a ping and a request."""
+    quiet = await line.ping(turn_id) == []
+    await line.ask(turn_id, "", "Hi.")
+    return quiet and await line.answer(turn_id) == "Yes."
+
+
+async def test_case_59_and_60_odd_frames_are_ignored_and_logged_once_a_kind_and_call() -> None:
+    for number, (frame, kind) in enumerate(ODD_FRAMES):
+        ODD_FRAMES[number] = (frame, kind)
+    async with serving(saying("Yes.")) as service, service.line("calm") as calm:
+        await calm.greeted()
+        for number, (frame, kind) in enumerate(ODD_FRAMES):
+            with capture_logs() as logs:
+                async with service.line(f"call_{number}") as line:
+                    await line.greeted()
+                    await line.send(frame)
+                    await line.send(frame)
+                    assert await lives(line, 1), frame[:80]
+            assert oddities(logs) == [kind], frame[:80]
+        assert await lives(calm, 1)
+
+
+async def test_case_59_all_odd_frames_of_one_call_are_counted_when_it_ends() -> None:
+    with capture_logs() as logs:
+        async with serving(saying("Yes."), Settings(reconnect_window=0)) as service, service.line() as line:
+            await line.greeted()
+            for frame, _ in ODD_FRAMES:
+                await line.send(frame)
+            assert await lives(line, 1)
+    kinds = [kind for _, kind in ODD_FRAMES]
+    (ended,) = (line for line in logs if line["event"] == "call.ended")
+    assert ended["oddities"] == {kind: kinds.count(kind) for kind in kinds}
+    assert sorted(oddities(logs)) == sorted(set(kinds))
+
+
+async def test_case_59_hello_typed_into_a_websocket_client_gets_one_helpful_line_in_the_log() -> None:
+    with capture_logs() as logs:
+        async with serving(saying("Yes.")) as service, service.line() as line:
+            await line.greeted()
+            await line.send("Hello")
+            await line.send("Hello")
+            assert await lives(line, 1)
+    (help_,) = (line for line in logs if line["event"] == "line.oddity")
+    assert help_["oddity"] == "not_json"
+    assert "the connection works" in help_["remedy"]
+    assert "Hello" not in str(logs)  # which may be a caller's words
+
+
+async def test_case_59_half_an_emoji_in_a_transcript_does_not_lose_the_request() -> None:
+    agent = saying("Yes.")
+    async with serving(agent) as service, service.line() as line:
+        await line.greeted()
+        await line.send('{"interaction_type": "response_required", "response_id": 1, "transcript": '
+                        '[{"role": "user", "content": "Half \\ud83d an emoji"}]}')  # fmt: skip
+        assert await line.answer(1) == "Yes."
+        (row,) = agent.turns[-1].history
+        assert getattr(row, "text", "") == "Half \ufffd an emoji"
+
+
+async def test_case_59_a_frame_in_fragments_is_one_frame() -> None:
+    async with serving(saying("Yes.")) as service, service.line() as line:
+        await line.greeted()
+        text = json.dumps({"interaction_type": "response_required", "response_id": 1, "transcript": []})
+
+        async def pieces() -> Any:
+            for start in range(0, len(text), 7):
+                yield text[start : start + 7]
+
+        await line.socket.send(pieces())
+        assert await line.answer(1) == "Yes."
+
+
+async def test_case_59_a_websocket_ping_of_the_transport_is_answered_too() -> None:
+    async with serving() as service, service.line() as line:
+        await line.greeted()
+        await asyncio.wait_for(await line.socket.ping(), 1)
+
+
+async def test_a_frame_above_the_limit_ends_its_line_with_1009_and_no_other() -> None:
+    with capture_logs() as logs:
+        async with serving(saying("Yes."), Settings(max_frame_bytes=65_536)) as service, service.line("calm") as calm:
+            await calm.greeted()
+            async with service.line() as line:
+                await line.greeted()
+                await line.send("x" * 65_536)
+                assert await lives(line, 1)
+                await line.send("x" * 65_537)
+                assert await line.closed() == 1009
+            assert await lives(calm, 1)
+            async with service.line() as again:
+                await again.frame()
+                assert (await again.frame())["content"] == ""
+    assert [kind for kind in oddities(logs) if kind != "not_json"] == ["frame_too_large"]
+    (told,) = (line for line in logs if line.get("oddity") == "frame_too_large" and line["event"] == "line.oddity")
+    assert "CUEBOX_MAX_FRAME_BYTES" in told["remedy"]
+
+
+async def test_fragments_that_are_too_large_together_end_their_line_too() -> None:
+    async with serving(saying("Yes."), Settings(max_frame_bytes=65_536)) as service, service.line() as line:
+        await line.greeted()
+
+        async def pieces() -> Any:
+            for _ in range(20):
+                yield "x" * 4096
+
+        await line.socket.send(pieces())
+        assert await line.closed() in (1006, 1009)  # what was on its way when the server left may reset the connection
+
+
+async def test_a_frame_outside_utf_8_ends_its_line_with_1007_and_no_other() -> None:
+    with capture_logs() as logs:
+        async with serving(saying("Yes.")) as service, service.line("calm") as calm:
+            await calm.greeted()
+            async with service.line() as line:
+                await line.greeted()
+                await line.socket.send(b"\xff\xfe\xfd", text=True)
+                assert await line.closed() == 1007
+            assert await lives(calm, 1)
+    assert oddities(logs) == ["not_utf8"]
+
+
+async def test_bytes_that_are_no_websocket_frame_do_no_harm() -> None:
+    async with serving(saying("Yes.")) as service, service.line("calm") as calm:
+        await calm.greeted()
+        async with service.line() as line:
+            await line.greeted()
+            line.socket.transport.write(b"\xff" * 64)
+            assert await line.closed() in (1002, 1006)
+        reader, writer = await asyncio.open_connection(*service.address.split(":"))
+        writer.write(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        await asyncio.wait_for(reader.read(), 2)
+        writer.close()
+        assert await lives(calm, 1)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1002, 1007, 1011, 3000, 4999])
+async def test_case_65_a_platform_that_closes_with_any_code_is_let_go_in_good_order(code: int) -> None:
+    with capture_logs() as logs:
+        async with serving(saying("Yes.")) as service, service.line() as line:
+            await line.greeted()
+            await line.socket.close(code)
+            assert line.socket.protocol.close_rcvd is not None
+            assert line.socket.protocol.close_rcvd.code == code  # its own, echoed
+            await asyncio.sleep(0)
+    (closed,) = (line for line in logs if line["event"] == "line.closed")
+    assert closed["close_code"] == code
+
+
+async def test_a_flood_of_odd_frames_does_not_hold_up_another_call() -> None:
+    async with serving(saying("Yes.")) as service, service.line() as line, service.line("calm") as calm:
+        await line.greeted()
+        await calm.greeted()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_flood(line, "[" * 10_000, 300))
+            begun = time.monotonic()
+            for timestamp in range(20):
+                await calm.ping(timestamp)
+            assert time.monotonic() - begun < 2
+        assert await lives(line, 1)
+
+
+async def _flood(line: PlatformLine, frame: str, times: int) -> None:
+    for _ in range(times):
+        await line.send(frame)
