@@ -1,7 +1,6 @@
 """`cuebox`: parse, call, print. Each command imports what it needs, so that `serve` starts fast."""
 
 import os
-import socket
 import sys
 from typing import NoReturn
 
@@ -15,7 +14,7 @@ _EXIT_SETTINGS = 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cuebox", prog_name="cuebox")
 def main() -> None:
-    r"""Cuebox answers the calls of a voice platform with your own agent.
+    """Cuebox answers the calls of a voice platform with your own agent.
 
     \b
     Examples:
@@ -28,7 +27,7 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    r"""Answer calls. Everything is set by environment variables; README lists them.
+    """Answer calls. Everything is set by environment variables; README lists them.
 
     \b
     Examples:
@@ -40,7 +39,7 @@ def serve() -> None:
 
     from service.app import create_app
     from service.observability.logs import configure_logs
-    from service.server import bind, server_of
+    from service.server import address_of, bind, server_of
 
     try:
         settings = read_settings(os.environ)
@@ -52,7 +51,7 @@ def serve() -> None:
         listener = bind(settings)
     except SettingsError as error:
         _refuse(error)
-    address = _address(listener)
+    address = address_of(listener)
 
     def on_ready() -> None:
         if is_for_people:
@@ -61,11 +60,6 @@ def serve() -> None:
 
     server_of(app, settings, on_ready).run(sockets=[listener])
     log.info("service.stopped")
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _welcome(agent_name: str, address: str, *, has_key: bool) -> None:
@@ -77,8 +71,49 @@ def _welcome(agent_name: str, address: str, *, has_key: bool) -> None:
 
 
 @main.command()
+@click.argument("url", required=False)
+@click.option("--call-id", help="Call id to use: 1 to 128 of A-Z a-z 0-9 _ - (default: a random one).")
+def call(url: str | None, call_id: str | None) -> None:
+    """Be the caller, in this terminal: type to speak, also while the agent speaks.
+
+    Plays Retell's side of a call at URL. Without one, a service with your settings is started for this call alone.
+    Piped input works too: each line is said when the agent has finished.
+
+    Exit code 0: the call ended well; 1: no connection; 2: a setting cannot be used; 3: the service broke the protocol.
+
+    \b
+    Examples:
+      cuebox call
+      cuebox call ws://127.0.0.1:8080/llm-websocket
+      cuebox call wss://example.com/llm-websocket --call-id test_1
+      printf 'Hello\nWhat are your hours?\n' | cuebox call
+    """
+    import asyncio
+
+    from service.simulator.terminal import call_from_terminal
+
+    if url is not None:
+        sys.exit(asyncio.run(call_from_terminal(url, call_id=call_id)))
+
+    async def call_own_service() -> int:
+        from service.app import create_app
+        from service.observability.logs import configure_logs
+        from service.server import running
+
+        settings = read_settings(os.environ)
+        configure_logs("json", "error")  # the screen is the call's
+        async with running(create_app(settings), settings) as address:
+            return await call_from_terminal(f"ws://{address}/llm-websocket", call_id=call_id)
+
+    try:
+        sys.exit(asyncio.run(call_own_service()))
+    except SettingsError as error:
+        _refuse(error)
+
+
+@main.command()
 def check() -> None:
-    r"""Look at the settings and talk to the agent, without a call.
+    """Look at the settings and talk to the agent, without a call.
 
     Exit code 0: all is well or merely odd; 1: the agent does not answer; 2: a setting cannot be used.
 

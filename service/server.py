@@ -1,7 +1,9 @@
 """uvicorn, set up so that nothing of it closes a call."""
 
+import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
@@ -45,6 +47,29 @@ def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -
         server_header=False,
     )
     return Server(config, on_ready)
+
+
+@asynccontextmanager
+async def running(app: Litestar, settings: Settings) -> AsyncIterator[str]:
+    """Serve in this event loop, on a free port, for as long as the context lasts; yields the address, host:port."""
+    listener = bind(settings, port=0)
+    ready = asyncio.Event()
+    server = server_of(app, settings, ready.set)
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve(sockets=[listener]))
+        await ready.wait()
+        try:
+            yield address_of(listener)
+        finally:
+            server.should_exit = True
+            await serving
+            listener.close()
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where a socket listens, as a URL spells it."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def bind(settings: Settings, port: int | None = None) -> socket.socket:

@@ -17,7 +17,8 @@ from service.conversation.call import SpokenLines, Turn
 from service.conversation.parts import Part
 from service.server import bind, server_of
 from service.settings import Settings
-from tests.conformance.strict import Frame, StrictLine
+from tests.conformance.strict import Frame as Frame
+from tests.conformance.strict import StrictLine
 
 PATIENCE = 5.0
 
@@ -155,18 +156,15 @@ def words(frames: list[Frame], turn_id: int) -> str:
 
 @asynccontextmanager
 async def serving(agent: Agent | None = None, settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Run the real service on a free port of this machine."""
+    """Run the real service on a free port of this machine: `Server.serve` without its signals and its 0.1 s ticks."""
     settings = settings or Settings(agent="dummy")
-    app = create_app(settings, agent)
     listener = bind(settings, port=0)
-    ready = asyncio.Event()
-    server = server_of(app, settings, ready.set)
-    async with asyncio.TaskGroup() as tasks:
-        serve = tasks.create_task(server.serve(sockets=[listener]))
-        await ready.wait()
-        try:
-            yield Service(app, f"127.0.0.1:{listener.getsockname()[1]}")
-        finally:
-            server.should_exit = True
-            await serve
-            listener.close()
+    app = create_app(settings, agent)
+    server = server_of(app, settings, lambda: None)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup(sockets=[listener])
+    try:
+        yield Service(app, f"127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        await server.shutdown(sockets=[listener])

@@ -136,14 +136,13 @@ class RetellCall:
 
     def wakes_at(self) -> float:
         """When `tick` will do something next."""
-        if self.ended is not None:
-            return math.inf
         line = math.inf if self._line is None else self._line.wakes_at()
-        return min(line, self._floor.wakes_at(), self._update_at, self._reminder_at())
+        due = min(line, self._floor.wakes_at(), self._update_at, self._reminder_at())
+        return math.inf if self.ended else due
 
     def tick(self, at: float) -> Steps:
         """Do what is due."""
-        if self.ended is not None:
+        if self.ended:
             return []
         return [
             *self._hear_caller(at),
@@ -176,11 +175,10 @@ class RetellCall:
         return told
 
     def _act(self, action: Action | None) -> Steps:
-        """Rule 5."""
         if action is None:
             return []
         reason = {"end_call": "agent_hangup", "transfer_number": "call_transfer"}.get(action.name)
-        return [steps.ActionTaken(action), *([] if reason is None else self._end(reason, NORMAL))]
+        return [steps.ActionTaken(action), *(self._end(reason, NORMAL) if reason else [])]
 
     def _keep_alive(self, at: float) -> Steps:
         if (line := self._line) is None:
@@ -192,9 +190,8 @@ class RetellCall:
             return [steps.RuleBroken(f"no ping was answered for {ANSWERED_WITHIN:g} s"), *end]
         if at < line.ping_at:
             return []
-        timestamp = self._timestamp(at)
-        line.pinged(timestamp, self._turns.newest, at)
-        return [steps.SendFrame(messages.encode(messages.PingFromRetell(timestamp)).decode())]
+        line.pinged(self._timestamp(at), self._turns.newest, at)
+        return [_frame({"interaction_type": "ping_pong", "timestamp": self._timestamp(at)})]
 
     def _reminder_at(self) -> float:
         return self._floor.reminder_at() if self.is_listening else math.inf  # rule 7
@@ -205,11 +202,10 @@ class RetellCall:
         """Rule 4."""
         if self.ended is not None or not text.strip():
             return []
-        if self._floor.is_caller_speaking:
-            return [*self._floor.recognise(text, at), *self._update(at)]
-        if not self._floor.is_guarded:
+        turn = None if self._floor.is_caller_speaking else "user_turn"
+        if turn and not self._floor.is_guarded:
             self._turns.abandon()
-        return [*self._floor.recognise(text, at), *self._update(at, "user_turn")]
+        return [*self._floor.recognise(text, at), *self._update(at, turn)]
 
     def _conclude(self, text: str, at: float) -> Steps:
         told = self._recognise(text.strip() or UNINTELLIGIBLE, at)

@@ -125,10 +125,6 @@ async def test_case_35_an_agent_without_words_completes_its_turn(parts: tuple[st
         assert await asked_once(line) == ""
 
 
-async def no_generator(_: Turn) -> None:
-    return None
-
-
 @pytest.mark.parametrize(
     "reply",
     [
@@ -196,6 +192,81 @@ async def test_an_agent_that_swallows_its_cancellation_says_no_more_and_holds_no
         assert await line.answer(2) == "New."
         await line.nothing(0.05)
         assert is_over.is_set()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(RuntimeError("cleanup failed"), id="error"),
+        pytest.param(OwnError(), id="no-exception"),
+        pytest.param(SystemExit(3), id="exit"),
+    ],
+)
+async def test_an_agent_that_fails_while_it_is_cancelled_does_not_break_the_line(error: BaseException) -> None:
+    """As a client library does whose connection breaks while it is closed."""
+    is_reached = asyncio.Event()
+
+    async def reply(turn: Turn) -> AsyncGenerator[Part]:
+        yield Speech(f"Answer {turn.turn_id}.")
+        if turn.turn_id == 1:
+            try:
+                is_reached.set()
+                await asyncio.Event().wait()
+            finally:
+                raise error
+
+    async with serving(replying(reply)) as service, service.line() as line:
+        await line.greeted()
+        await line.ask(1, "", "Hi.")
+        await is_reached.wait()
+        await line.ask(2, "", "Hi.")
+        assert await line.answer(2) == "Answer 2."
+        await line.ping(1)
+
+
+async def test_an_agent_that_fails_late_on_a_replaced_line_does_not_break_the_new_one() -> None:
+    lets_go = asyncio.Event()
+
+    async def reply(turn: Turn) -> AsyncGenerator[Part]:
+        yield Speech("Yes.")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await lets_go.wait()
+            raise RuntimeError
+
+    async with serving(replying(reply)) as service, service.line() as old:
+        await old.greeted()
+        await old.ask(1, "", "Hi.")
+        await old.frame()
+        async with service.line() as new:
+            await new.until(lambda frame: frame.get("response_id") == 0)
+            lets_go.set()
+            await new.nothing(0.1)
+            await new.ping(1)
+
+
+async def test_a_slow_cleanup_on_a_replaced_line_does_not_end_the_call_when_it_is_back() -> None:
+    """Two lines of a call end at different times; the first end's timer may not outlive the call's return."""
+
+    async def reply(_: Turn) -> AsyncGenerator[Part]:
+        yield Speech("Yes.")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+
+    async with serving(replying(reply), Settings(reconnect_window=0.3)) as service, service.line() as old:
+        await old.greeted()
+        await old.ask(1, "", "Hi.")
+        await old.frame()
+        async with service.line() as new:
+            await new.frame()
+        await asyncio.sleep(0.15)  # the old line's share of the call has ended after the new one's
+        async with service.line() as back:
+            await back.until(lambda frame: frame.get("response_id") == 0)
+            await back.nothing(0.3)
+            await back.ping(1)
 
 
 class Deaf:

@@ -1,10 +1,13 @@
 """Cases 1, 4 and 6 to 14: a line opens, and the greeting."""
 
+import json
 import time
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin, Subprotocol
 
 from service.conversation.parts import Speech
 from service.settings import Settings
@@ -85,6 +88,21 @@ async def test_a_websocket_where_no_call_lives_is_refused_before_the_upgrade() -
         for path in ("/", "/llm-websocket", "/llm-websocket/", "/llm-websocket//", "/other/call_1", "/healthz"):
             assert 400 <= await refusal(service, path) < 500, path
         assert await is_well(service)
+
+
+async def test_case_4_a_query_string_before_the_id_names_the_same_call() -> None:
+    """What becomes of `wss://host/llm-websocket?token=x` when Retell appends `/{call_id}` (section 9.5)."""
+    async with serving() as service, service.line(path="/llm-websocket?token=x/call_1") as line:
+        await line.greeted()
+        assert "call_1" in service.calls._sessions
+
+
+async def test_case_1_a_client_with_the_usual_extensions_is_served() -> None:
+    async with serving() as service:
+        url = f"ws://{service.address}/llm-websocket/call_1"
+        async with connect(url, subprotocols=[Subprotocol("retell")], origin=Origin("https://x")) as socket:
+            assert (socket.subprotocol, socket.protocol.extensions) == (None, [])
+            assert json.loads(await socket.recv())["response_type"] == "config"
 
 
 async def test_case_6_the_first_frame_is_the_config() -> None:

@@ -111,6 +111,26 @@ async def test_case_61_a_greeting_that_was_not_spoken_yet_is_spoken_on_the_new_l
             assert words(await again.greeted(), 0) == "Hello."
 
 
+async def test_case_61_the_same_holds_when_the_call_is_ongoing_by_then() -> None:
+    """This process knows that nobody has greeted; what the details say matters to one that does not know the call."""
+    for call in ({"call_status": "ongoing"}, {"start_timestamp": int(time.time() * 1000) - 6000}):
+        async with serving(talkative(), PATIENT) as service:
+            async with service.line() as line:
+                await line.frame()
+                line.cut()
+            async with service.line() as again:
+                assert words(await again.greeted(**call), 0) == "Hello.", call
+
+
+async def test_case_61_a_broken_line_is_logged_without_a_close_code_that_nobody_sent() -> None:
+    with capture_logs() as logs:
+        async with serving(talkative()) as service, broken_call(service) as line:
+            await resumed(line)
+    codes = [line["close_code"] for line in logs if line["event"] == "line.closed"]
+    assert codes[0] in (None, 1006)
+    assert codes[1:] == [1000]
+
+
 async def test_case_63_the_newest_line_wins_and_the_older_one_is_cut_and_gets_no_more_words() -> None:
     gate = Gate("Let me see. ")
     async with serving(gate.agent) as service, service.line() as old:
@@ -155,7 +175,11 @@ async def test_case_64_another_process_greets_a_fresh_call() -> None:
 
 async def test_case_64_another_process_does_not_greet_a_call_that_is_under_way() -> None:
     old = int(time.time() * 1000) - 6000
-    for call in ({"call_status": "ongoing"}, {"start_timestamp": old}, {"call_status": "registered", "start_timestamp": 0}):
+    for call in (
+        {"call_status": "ongoing"},
+        {"start_timestamp": old},
+        {"call_status": "registered", "start_timestamp": 0},
+    ):
         assert await greeting_elsewhere(call) == "", call
 
 

@@ -1,0 +1,130 @@
+"""Case 69, and what a long day leaves behind: nothing."""
+
+import asyncio
+import gc
+import time
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from service.conversation.call import Prompt, Turn
+from service.conversation.parts import Part, Speech
+from service.conversation.transcript import Utterance
+from service.settings import Settings
+from service.simulator.model import StandInModel
+from service.simulator.model_script import Script
+from tests.conformance.agents import saying
+from tests.live import PlatformLine, ScriptedAgent, Service, serving
+
+CALLS = 100
+TURNS = 5
+BARGE_INS = 250
+
+
+async def echo(turn: Turn) -> AsyncGenerator[Part]:
+    """Say whose call it is and what its caller said, slowly and word by word."""
+    if turn.prompt is Prompt.GREETING:
+        yield Speech(f"Hello {turn.call_id}.")
+        return
+    heard = " ".join(row.text for row in turn.history if isinstance(row, Utterance))
+    for word in f"{turn.call_id} {heard}".split():
+        yield Speech(f"{word} ")
+        await asyncio.sleep(0.002)
+
+
+async def conversation(line: PlatformLine, delays: list[float]) -> None:
+    """A whole call: each answer is this call's own, and pings go on all the while."""
+    greeting = await line.greeted()
+    assert "".join(frame["content"] for frame in greeting[1:]) == f"Hello {line.call_id}."
+    for turn_id in range(1, TURNS + 1):
+        said = f"I am {line.call_id} in turn {turn_id}"
+        await line.update("", said)
+        await line.ask(turn_id, "", said)
+        begun = time.monotonic()
+        await line.send({"interaction_type": "ping_pong", "timestamp": turn_id})
+        frames = await line.until(lambda frame: frame["response_type"] == "ping_pong")
+        delays.append(time.monotonic() - begun)
+        early = "".join(frame["content"] for frame in frames[:-1])
+        assert early + await line.answer(turn_id) == f"{line.call_id} {said} "
+
+
+async def test_case_69_a_hundred_calls_at_once_keep_apart_and_their_pings_are_answered() -> None:
+    delays: list[float] = []
+
+    async def call(service: Service, number: int) -> None:
+        async with service.line(f"call_{number}") as line:
+            await conversation(line, delays)
+
+    async with serving(ScriptedAgent(echo), Settings(reconnect_window=0)) as service:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(CALLS):
+                tasks.create_task(call(service, number))
+        await asyncio.sleep(0.05)
+        assert len(service.calls) == 0
+    assert len(delays) == CALLS * TURNS
+    assert sorted(delays)[int(0.99 * len(delays))] < 1
+
+
+async def test_case_69_one_hundred_open_lines_answer_a_ping_each_at_once() -> None:
+    async with serving(saying("Yes."), Settings(retell_call_details=False)) as service:
+
+        async def held(number: int, opened: asyncio.Barrier) -> float:
+            async with service.line(f"call_{number}") as line:
+                await line.frame()
+                await opened.wait()
+                begun = time.monotonic()
+                await line.ping(number)
+                took = time.monotonic() - begun
+                await opened.wait()
+                return took
+
+        opened = asyncio.Barrier(CALLS)
+        assert max(await asyncio.gather(*(held(number, opened) for number in range(CALLS)))) < 1
+
+
+@asynccontextmanager
+async def receptionists_call(model: StandInModel) -> AsyncIterator[PlatformLine]:
+    settings = Settings(agent="receptionist", openai_api_key="k", openai_base_url=model.base_url)
+    async with serving(settings=settings) as service, service.line() as line:
+        await line.greeted()
+        yield line
+
+
+async def barge_in(line: PlatformLine, first: int, times: int) -> None:
+    """Cut the agent off so many times: after its first word, or before it has any."""
+    for turn_id in range(first, first + times):
+        await line.ask(turn_id, "", "Tell me more.")
+        if turn_id % 2:
+            await line.until(lambda frame: frame["response_id"] == turn_id)  # noqa: B023 - awaited within the turn
+        elif turn_id % 4:
+            await asyncio.sleep(0.002)
+    line.frames.clear()
+
+
+async def test_case_25_five_hundred_barge_ins_leave_no_stream_no_socket_no_task_and_no_memory() -> None:
+    async with StandInModel(Script("word " * 50, gap=0.02), remembered=1) as model, receptionists_call(model) as line:
+        await barge_in(line, 1, BARGE_INS)
+        await line.ask(BARGE_INS + 1, "", "Done? [[gap=0 text=Yes.]]")
+        assert (await line.answer(BARGE_INS + 1)).endswith("Yes.")
+        await model.quiet()
+        tasks, objects = len(asyncio.all_tasks()), _objects()
+        tracemalloc.start()
+        await barge_in(line, BARGE_INS + 2, BARGE_INS)
+        last = 2 * BARGE_INS + 2
+        await line.ask(last, "", "Done? [[gap=0 text=Yes.]]")
+        assert await line.answer(last) == "Yes."
+        await model.quiet()
+        line.frames.clear()
+        assert len(asyncio.all_tasks()) <= tasks
+        assert _objects() - objects < 2000
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert grown < 1_000_000
+        assert model.open_streams == 0
+        assert model.open_connections <= 2
+        assert model.peak_streams <= 5
+
+
+def _objects() -> int:
+    gc.collect()
+    return len(gc.get_objects())
