@@ -86,7 +86,7 @@ def call(url: str | None, call_id: str | None) -> None:
       cuebox call
       cuebox call ws://127.0.0.1:8080/llm-websocket
       cuebox call wss://example.com/llm-websocket --call-id test_1
-      printf 'Hello\nWhat are your hours?\n' | cuebox call
+      echo 'What are your hours?' | cuebox call
     """
     import asyncio
 

@@ -80,14 +80,17 @@ class SimulatedLine:
         return self.call.ended or ""
 
     async def _hold(self, connection: ClientConnection) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            self._line = _Socket(connection, tasks)
-            self.carry_out(self.call.open(self.now()))
-            with suppress(ConnectionClosed):
-                async for frame in connection:
-                    self.carry_out(self.call.receive(frame, self.now()))
-            self._line.stop()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._line = _Socket(connection, tasks)
+                self.carry_out(self.call.open(self.now()))
+                with suppress(ConnectionClosed):
+                    async for frame in connection:
+                        self.carry_out(self.call.receive(frame, self.now()))
+                self._line.stop()
+        finally:
             self._line = None
+            connection.transport.abort()  # no more than a formality, unless this was cancelled
         code = connection.close_code
         self.carry_out(self.call.line_closed(BROKEN if code is None else code, self.now()))
 

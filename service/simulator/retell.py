@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, assert_never
 
 import msgspec
+from msgspec import structs
 
 from service.conversation.playout import WORDS_PER_SECOND
 from service.platforms.retell import messages
@@ -26,8 +27,7 @@ from service.simulator.retell_steps import Action, Cutter, Step
 from service.simulator.retell_turns import Turns
 
 UPDATE_EVERY = 1 / 3
-MOST_REDIALS = 4
-MOST_LOST_KEEPALIVES = 2
+MOST_REDIALS, MOST_LOST_KEEPALIVES = 4, 2
 LOST = "error_llm_websocket_lost_connection"
 UNINTELLIGIBLE = "(unintelligible audio)"
 NORMAL, BROKEN, CORRUPT = 1000, 1006, 1007
@@ -75,8 +75,7 @@ class RetellCall:
 
     def drop(self, at: float) -> Steps:
         """The network between Retell and the server breaks. What was received is still spoken."""
-        before = self.tick(at)
-        return before if self._line is None else [*before, *self._redial("the line was cut")]
+        return [*self.tick(at), *(self._redial("the line was cut") if self._line else [])]
 
     def line_closed(self, code: int, at: float) -> Steps:
         """The server closed the line; 1006 when it broke."""
@@ -181,15 +180,14 @@ class RetellCall:
         return [steps.ActionTaken(action), *(self._end(reason, NORMAL) if reason else [])]
 
     def _keep_alive(self, at: float) -> Steps:
-        if (line := self._line) is None:
+        line = self._line
+        if line is None or at < line.wakes_at():
             return []
         if line.is_dead(at):
             self._lost_keepalives += 1
             is_over = self._lost_keepalives > MOST_LOST_KEEPALIVES
             end = self._end(LOST, NORMAL) if is_over else self._redial("no ping came back")
             return [steps.RuleBroken(f"no ping was answered for {ANSWERED_WITHIN:g} s"), *end]
-        if at < line.ping_at:
-            return []
         line.pinged(self._timestamp(at), self._turns.newest, at)
         return [_frame({"interaction_type": "ping_pong", "timestamp": self._timestamp(at)})]
 
@@ -208,14 +206,13 @@ class RetellCall:
         return [*self._floor.recognise(text, at), *self._update(at, turn)]
 
     def _conclude(self, text: str, at: float) -> Steps:
-        told = self._recognise(text.strip() or UNINTELLIGIBLE, at)
+        heard = self._recognise(text.strip() or UNINTELLIGIBLE, at)
         self._floor.caller_stops(at)
-        return [*told, *self._owe("response_required", at)]
+        return [*heard, *self._owe("response_required", at)]
 
     # What the server sends.
 
     def receive(self, frame: str | bytes, at: float) -> Steps:
-        """A frame came from the server."""
         before = [*self.tick(at), steps.FrameReceived(frame)]
         if self._line is None:
             return before
@@ -223,8 +220,8 @@ class RetellCall:
             broken = steps.RuleBroken("a binary frame ends the call")
             return [*before, broken, *self._end("error_llm_websocket_corrupt_payload", CORRUPT)]
         message, rules = read(frame)
-        told = [*before, *map(steps.RuleBroken, rules)]
-        return told if message is None else [*told, *self._take(message, self._line, at)]
+        taken = [] if message is None else self._take(message, self._line, at)
+        return [*before, *map(steps.RuleBroken, rules), *taken]
 
     def _take(self, message: Message, line: RetellLine, at: float) -> Steps:
         match message:
@@ -249,7 +246,7 @@ class RetellCall:
 
     def _configure(self, wishes: Wishes, line: RetellLine, at: float) -> Steps:
         line.configure(wishes, at)
-        told = steps.Configured(wishes.auto_reconnect, wishes.call_details, wishes.transcript_with_tool_calls)
+        told = steps.Configured(*structs.astuple(wishes))
         if not wishes.call_details:
             return [told]
         call = {"call_id": self.call_id, "call_status": "registered", **self._details}
@@ -284,16 +281,15 @@ class RetellCall:
         self._update_at, self._updated_at = math.inf, at
         if self._line is None:
             return []
-        fields["transcript"] = self._floor.transcript.spoken()
-        if self._line.wishes.transcript_with_tool_calls:
-            fields["transcript_with_tool_calls"] = self._floor.transcript.woven()
-        return [_frame(fields)]
+        transcript, has_rows = self._floor.transcript, self._line.wishes.transcript_with_tool_calls
+        rows = {"transcript_with_tool_calls": transcript.woven()} if has_rows else {}
+        return [_frame({**fields, "transcript": transcript.spoken(), **rows})]
 
     def _end(self, reason: str, code: int | None = None) -> Steps:
         if self.ended is not None:
             return []
         self.ended, self._line = reason, None
-        return [*([] if code is None else [steps.CloseLine(code)]), steps.CallEnded(reason)]
+        return [*([steps.CloseLine(code)] if code else []), steps.CallEnded(reason)]
 
     def _timestamp(self, at: float) -> int:
         return round((self._epoch + at) * 1000)

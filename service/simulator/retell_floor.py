@@ -43,7 +43,7 @@ class Floor:
         self._rate = words_per_second
         self._agent_speech = Speech(words_per_second)
         self._caller_words: list[Word] = []
-        self._is_caller_speaking = False
+        self._is_caller_speaking = self._is_held_back = False
         self._utterances = 0
 
     @property
@@ -81,11 +81,18 @@ class Floor:
             self._utterances += 1
             self._caller_key = self._utterances
         self._caller_words = timed(text.split(), self._caller_words, at, 1 / self._rate)
-        self.transcript.show(self._caller_key, "user", self._caller_words)
+        self._is_held_back = True
+        self._show_caller()
         return cut
 
     def caller_stops(self, at: float) -> None:
         self._is_caller_speaking, self.caller_speech, self.silent_since = False, None, at
+
+    def _show_caller(self) -> None:
+        """What is said into guarded words has its row after them: rows only grow at the end."""
+        if self._is_held_back and not self.is_guarded:
+            self._is_held_back = False
+            self.transcript.show(self._caller_key, "user", self._caller_words)
 
     def press(self, digits: str, at: float) -> None:
         self.reminders, self.silent_since = 0, at
@@ -132,6 +139,7 @@ class Floor:
         if reply.is_complete and speech.is_over:
             self.speaking, self.silent_since = None, at
             told.append(steps.SpeechFinished(reply.turn_id, reply.action))
+        self._show_caller()
         return told
 
     def cut(self, by: Cutter) -> list[Step]:
@@ -140,6 +148,7 @@ class Floor:
         if reply is None:
             return []
         reply.is_cut = True
+        self._show_caller()
         told: list[Step] = []
         if self._agent_speech.words:
             words, heard = reply.text.split(), self._agent_speech.heard

@@ -150,7 +150,7 @@ class Screen:
         """How it went."""
         self._finish(is_cut=True)
         waits = [round(1000 * wait) for wait in self._waits]
-        first = f"first chunk after {median(waits):.0f} ms (median), {max(waits)} ms at most" if waits else ""
+        first = f"first chunk {median(waits):.0f} ms (p50), {max(waits)} ms (max)" if waits else ""
         length = f"{int(seconds) // 60}:{int(seconds) % 60:02}"
         turns = _count(self._turns, "turn")
         parts = [turns, first, _count(self._cuts, "interruption"), length, _count(self.faults, "fault", "")]
@@ -196,7 +196,7 @@ class Screen:
         grid.width = self._width
         grid.add_column(width=6, justify="right", style=_STYLES.get(label, "dim"))
         grid.add_column(ratio=1)
-        grid.add_column(width=8, justify="right", style="dim")
+        grid.add_column(justify="right", style="dim")
         grid.add_row(label, text, note)
         return grid
 

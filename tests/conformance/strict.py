@@ -1,4 +1,4 @@
-"""Retell as strict as its reference allows: each frame that leaves us is checked against sections 1.5 and 2 (14, 41)."""
+"""Retell as strict as its reference allows: each frame is checked against section 1.5 (cases 14, 41)."""
 
 import json
 import math
@@ -24,7 +24,7 @@ _OPTIONAL: dict[str, dict[str, type]] = {
     "agent_interrupt": {"no_interruption_allowed": bool, **_ACTIONS},
     "tool_call_result": {"successful": bool},
 }
-_CONFIG = {"auto_reconnect": bool, "call_details": bool, "transcript_with_tool_calls": bool}
+_CONFIG: dict[str, type] = {"auto_reconnect": bool, "call_details": bool, "transcript_with_tool_calls": bool}
 _RANGES = {
     "responsiveness": (0, 1),
     "interruption_sensitivity": (0, 1),

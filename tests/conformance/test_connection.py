@@ -2,14 +2,17 @@
 
 import json
 import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from msgspec import structs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from service.conversation.parts import Speech
+from service.conversation.call import Turn
+from service.conversation.parts import Part, Speech
 from service.settings import Settings
 from tests.conformance.agents import replying, saying
 from tests.live import PlatformLine, ScriptedAgent, Service, serving
@@ -113,12 +116,12 @@ async def test_case_6_the_first_frame_is_the_config() -> None:
         }
 
 
-@pytest.mark.parametrize("name", ["auto_reconnect", "call_details", "transcript_with_tool_calls"])
-async def test_case_7_a_flag_that_is_set_off_is_false_and_no_other_is(name: str) -> None:
-    names = ("auto_reconnect", "call_details", "transcript_with_tool_calls")
-    settings = Settings(agent="dummy", **{f"retell_{flag}": flag != name for flag in names})
-    async with serving(settings=settings) as service, service.line() as line:
-        assert (await line.frame())["config"] == {flag: flag != name for flag in names}
+async def test_case_7_a_flag_that_is_set_off_is_false_and_no_other_is() -> None:
+    flags = ("auto_reconnect", "call_details", "transcript_with_tool_calls")
+    for off in flags:
+        settings = structs.replace(Settings(agent="dummy"), **{f"retell_{off}": False})
+        async with serving(settings=settings) as service, service.line() as line:
+            assert (await line.frame())["config"] == {flag: flag != off for flag in flags}
 
 
 async def test_case_8_the_greeting_is_one_response_under_id_0() -> None:
@@ -134,9 +137,12 @@ async def test_case_9_an_agent_that_lets_the_caller_start_greets_with_one_empty_
 
 
 async def test_case_9_so_does_an_agent_that_returns_nothing() -> None:
-    async with serving(ScriptedAgent(lambda turn: replying(lambda _: saying().reply(turn)).reply(turn))) as service:
-        async with service.line() as line:
-            assert (await line.greeted())[1:] == [SILENCE]
+    async def nothing(turn: Turn) -> AsyncGenerator[Part]:
+        if turn.index < 0:
+            yield Speech("never")
+
+    async with serving(ScriptedAgent(nothing)) as service, service.line() as line:
+        assert (await line.greeted())[1:] == [SILENCE]
 
 
 async def test_case_10_the_greeting_waits_for_the_call_details_and_comes_once() -> None:

@@ -1,4 +1,4 @@
-"""Cases 25, 26, 32 to 35 and 65 through the receptionist: whatever its model does, one final frame and no open stream."""
+"""Cases 25, 26, 32 to 35 and 65 with a model that fails: one final frame each time, and no open stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from service.simulator.model_script import (
     Script,
     Stall,
 )
-from tests.live import PlatformLine, Service, serving, words
+from tests.live import Service, serving, words
 
 TEXT = "We open at nine. Do come by."
 APOLOGY = "I am sorry, I had a problem just now. Could you say that again?"
@@ -39,13 +39,6 @@ async def receptionist(model: StandInModel, turn_budget: float = 25) -> AsyncIte
     )
     async with serving(settings=settings) as service:
         yield service
-
-
-async def answer_to(line: PlatformLine, turn_id: int = 1) -> str:
-    await line.ask(turn_id, "Hello.", "When do you open?")
-    said = await line.answer(turn_id)
-    await line.nothing(0.03)
-    return said
 
 
 async def one_each(model: StandInModel, faults: list[Fault], turn_budget: float = 25) -> list[str]:
@@ -114,10 +107,12 @@ async def test_case_35_a_model_that_says_nothing_completes_its_turn() -> None:
 async def test_case_32_a_model_that_is_not_there_is_apologised_for() -> None:
     async with StandInModel() as model:
         gone = model.base_url
-    async with serving(settings=Settings(agent="receptionist", openai_api_key="k", openai_base_url=gone)) as service:
-        async with service.line() as line:
-            await line.greeted()
-            assert await answer_to(line) == APOLOGY
+    settings = Settings(agent="receptionist", openai_api_key="k", openai_base_url=gone)
+    async with serving(settings=settings) as service, service.line() as line:
+        await line.greeted()
+        await line.ask(1, "Hello.", "When do you open?")
+        assert await line.answer(1) == APOLOGY
+        await line.nothing(0.03)
 
 
 @pytest.mark.parametrize(

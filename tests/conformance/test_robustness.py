@@ -6,11 +6,11 @@ import time
 from collections.abc import MutableMapping
 from typing import Any
 
-import pytest
 from structlog.testing import capture_logs
 
+from service.conversation.call import SpokenLines
 from service.settings import Settings
-from tests.conformance.agents import saying
+from tests.conformance.agents import failing, saying
 from tests.live import PlatformLine, serving
 
 Logs = list[MutableMapping[str, Any]]
@@ -202,47 +202,51 @@ async def test_bytes_that_are_no_websocket_frame_do_no_harm() -> None:
         assert await lives(calm, 1)
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        pytest.param(b"GET /llm-websocket/c\xe4ll HTTP/1.1\r\n%b\r\n", id="latin-1-path"),
-        pytest.param(b"GET /llm-websocket/\xff HTTP/1.1\r\n%b\r\n", id="bytes-in-path"),
-        pytest.param(b"GET /llm-websocket/call_1?q=\xc3\xa4 HTTP/1.1\r\n%b\r\n", id="query-not-ascii"),
-        pytest.param(b"GET /llm-websocket/call_1 HTTP/1.1\r\n%bX: \xe4\r\n\r\n", id="header-not-ascii"),
-        pytest.param(
-            b"GET /llm-websocket/call_1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-            id="no-key",
-        ),  # fmt: skip
-        pytest.param(b"POST /llm-websocket/call_1 HTTP/1.1\r\n%b\r\n", id="post"),
-        pytest.param(b"GET /llm-websocket/call_1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", id="no-upgrade"),
-    ],
+HEADERS = (
+    "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
-async def test_a_bad_handshake_is_answered_and_does_no_harm(request_: bytes) -> None:
-    headers = (
-        b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    )
+BAD_HANDSHAKES = (
+    f"GET /llm-websocket/c\xe4ll HTTP/1.1\r\n{HEADERS}\r\n",
+    f"GET /llm-websocket/\xff HTTP/1.1\r\n{HEADERS}\r\n",
+    f"GET /llm-websocket/call_1?q=\xc3\xa4 HTTP/1.1\r\n{HEADERS}\r\n",
+    f"POST /llm-websocket/call_1 HTTP/1.1\r\n{HEADERS}\r\n",
+    "GET /llm-websocket/call_1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "GET /llm-websocket/call_1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+)
+
+
+async def test_a_bad_handshake_is_refused_and_does_no_harm() -> None:
     async with serving(saying("Yes.")) as service, service.line("calm") as calm:
         await calm.greeted()
+        for turn_id, request in enumerate(BAD_HANDSHAKES, 1):
+            reader, writer = await asyncio.open_connection(*service.address.split(":"))
+            writer.write(request.encode("latin-1"))
+            status = await asyncio.wait_for(reader.readline(), 2)
+            writer.close()
+            assert status.startswith(b"HTTP/1.1 4"), request
+            assert await lives(calm, turn_id)
+
+
+async def test_a_header_of_any_bytes_does_no_harm() -> None:
+    async with serving(saying("Yes.")) as service:
         reader, writer = await asyncio.open_connection(*service.address.split(":"))
-        writer.write(request_ % headers if b"%b" in request_ else request_)
-        status = await asyncio.wait_for(reader.readline(), 2)
+        writer.write(f"GET /llm-websocket/call_1 HTTP/1.1\r\n{HEADERS}X: \xe4\xff\r\n\r\n".encode("latin-1"))
+        assert (await asyncio.wait_for(reader.readline(), 2)).startswith(b"HTTP/1.1 101")
         writer.close()
-        assert status.startswith((b"HTTP/1.1 4", b"HTTP/1.1 101")), status
-        assert await lives(calm, 1)
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 1002, 1007, 1011, 3000, 4999])
-async def test_case_65_a_platform_that_closes_with_any_code_is_let_go_in_good_order(code: int) -> None:
+async def test_case_65_a_platform_that_closes_with_any_code_is_let_go_in_good_order() -> None:
+    codes = [1000, 1001, 1002, 1007, 1011, 3000, 4999]
     with capture_logs() as logs:
-        async with serving(saying("Yes.")) as service, service.line() as line:
-            await line.greeted()
-            await line.socket.close(code)
-            assert line.socket.protocol.close_rcvd is not None
-            assert line.socket.protocol.close_rcvd.code == code  # its own, echoed
-            await asyncio.sleep(0)
-    (closed,) = (line for line in logs if line["event"] == "line.closed")
-    assert closed["close_code"] == code
+        async with serving(saying("Yes.")) as service:
+            for code in codes:
+                async with service.line(f"call_{code}") as line:
+                    await line.greeted()
+                    await line.socket.close(code)
+                    assert line.socket.protocol.close_rcvd is not None
+                    assert line.socket.protocol.close_rcvd.code == code  # its own, echoed
+    assert [line["close_code"] for line in logs if line["event"] == "line.closed"] == codes
 
 
 async def test_a_flood_of_odd_frames_does_not_hold_up_another_call() -> None:
@@ -261,3 +265,27 @@ async def test_a_flood_of_odd_frames_does_not_hold_up_another_call() -> None:
 async def _flood(line: PlatformLine, frame: str, times: int) -> None:
     for _ in range(times):
         await line.send(frame)
+
+
+class BrokenLines(SpokenLines):
+    """Lines that fail when they are wanted: a fault in the heart of the service."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "apology":
+            raise RuntimeError("no apology")
+        return super().__getattribute__(name)
+
+
+async def test_case_68_a_fault_of_our_own_cuts_the_line_without_a_code_and_the_call_comes_back() -> None:
+    agent = failing(OSError())
+    agent.lines = BrokenLines()
+    async with serving(agent) as service, service.line("call_2") as other:
+        await other.greeted()
+        async with service.line() as line:
+            await line.greeted()
+            await line.ask(1, "", "Hi.")
+            assert await line.closed(within=2) == 1006
+        async with service.line() as again:
+            await again.greeted(call_status="ongoing")
+            await again.ping(2)
+        await other.ping(1)

@@ -1,4 +1,4 @@
-"""Cases 36 to 39: what the platform heard reaches the agent, of every role, and is what was heard, not what was said."""
+"""Cases 36 to 39: what the platform heard reaches the agent, of every role, as it was heard."""
 
 from typing import Any
 

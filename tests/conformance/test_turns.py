@@ -1,6 +1,7 @@
 """Cases 21 to 31: who is answered, under which id, and what becomes of a turn that is overtaken."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -39,6 +40,19 @@ async def test_case_22_words_are_sent_as_they_come_and_keep_their_spaces() -> No
         assert words(frames, 1) == "  Well, let me\nsee  "
         gate.opens.set()
         assert await line.answer(1) == "late words"
+
+
+async def test_case_22_no_word_waits_in_the_socket_for_the_one_before_to_be_acknowledged() -> None:
+    """Nagle's algorithm (no TCP_NODELAY) would hold the second chunk until the peer's delayed ACK, 40 ms later."""
+    async with serving(saying("One ", "two ", "three.")) as service, service.line() as line:
+        await line.greeted()
+        delays = []
+        for turn_id in range(1, 6):
+            begun = time.monotonic()
+            await line.ask(turn_id, "", "Hi.")
+            await line.answer(turn_id)
+            delays.append(time.monotonic() - begun)
+        assert min(delays) < 0.03
 
 
 async def test_case_23_an_empty_transcript_is_answered() -> None:
