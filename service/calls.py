@@ -30,16 +30,20 @@ class Calls:
         session = self._sessions.get(call_id)
         if session is None:
             session = self._sessions[call_id] = self._open_session(call_id)
+        current = session
+
+        def wait_for_the_next_line() -> None:
+            if self._sessions.get(call_id) is current:
+                loop = asyncio.get_running_loop()
+                self._ends[call_id] = loop.call_later(self._reconnect_window, self._end, call_id)
+
         try:
-            await session.serve(line)
+            await session.serve(line, wait_for_the_next_line)
         except BaseException:
             # A fault of ours: nothing of this call's state can be trusted. The next line starts anew.
-            if self._sessions.get(call_id) is session:
+            if not session.is_connected and self._sessions.get(call_id) is session:
                 self._end(call_id)
             raise
-        if not session.is_connected and self._sessions.get(call_id) is session:
-            loop = asyncio.get_running_loop()
-            self._ends[call_id] = loop.call_later(self._reconnect_window, self._end, call_id)
 
     def end_all(self) -> None:
         """End every call now: the service stops."""

@@ -41,8 +41,9 @@ class SocketLine:
             text = message.get("text")
             return self._platform.decode(message["bytes"] or b"" if text is None else text, self._now())
         self._is_closed = True
-        self.close_code = cast("int | None", message.get("code"))
-        fault = _TRANSPORT_FAULTS.get(self.close_code or 0)
+        code = cast("int", message.get("code"))
+        fault = _TRANSPORT_FAULTS.get(code)
+        self.close_code = self._transport.close_code if fault is None else code
         return None if fault is None else (OddityNoticed(self._now(), fault),)
 
     async def send(self, command: Outgoing) -> None:
@@ -66,12 +67,11 @@ def line_endpoint(
     """The handler of `/{base}/{call_id}` for each platform's base."""
 
     async def hold_call(socket: Socket) -> None:
-        _, base, *rest = socket.scope["path"].rstrip("/").split("/")
-        if len(rest) != 1 or not CALL_ID.fullmatch(rest[0]):
+        base, call_id = _address_of(socket)
+        if not CALL_ID.fullmatch(call_id):
             why = f"The address of a call is /{base}/ and its id: 1 to 128 of A-Z a-z 0-9 _ -"
             _transport_of(socket).refuse(404, why)
             return
-        call_id = rest[0]
         line = SocketLine(socket, platforms[base])
         try:
             await socket.accept()
@@ -85,8 +85,16 @@ def line_endpoint(
         finally:
             line.abort()
 
-    paths = [f"/{base}/{{rest:path}}" for base in platforms]
+    paths = [path for base in platforms for path in (f"/{base}", f"/{base}/{{rest:path}}")]
     return WebsocketRouteHandler(paths)(hold_call)
+
+
+def _address_of(socket: Socket) -> tuple[str, str]:
+    """The platform's base and the call id: the path's last segment, or the query's where the base has a query (A20)."""
+    _, base, *rest = socket.scope["path"].rstrip("/").split("/")
+    if rest:
+        return base, "/".join(rest)
+    return base, socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")[2]
 
 
 def _transport_of(socket: Socket) -> CuttableWebSocket:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
-from service.conversation.commands import AnswerPing, Outgoing, Say
+from service.conversation.commands import AnswerPing, Interject, Outgoing, Say
 
 ROOM = 65_536
 """Characters that may wait before the reply that makes them has to wait too."""
@@ -35,11 +36,13 @@ class Outbox:
             self._resize(_size(command))
         self._has_mail.set()
 
-    def drop_words(self) -> None:
-        """Forget the words that wait: a newer turn made them stale."""
-        self._rest = deque(command for command in self._rest if not isinstance(command, Say))
-        self._size = 0
-        self._resize(sum(map(_size, self._rest)))
+    def drop_words(self, turn_id: int) -> None:
+        """Forget the words of a turn that wait: they are stale."""
+        self._keep(lambda command: not (isinstance(command, Say) and command.turn_id == turn_id))
+
+    def drop_interjections(self) -> None:
+        """Forget the interjections that wait."""
+        self._keep(lambda command: not isinstance(command, Interject))
 
     def mute(self) -> None:
         """Forget everything and take in nothing more: another line replaced this one."""
@@ -65,6 +68,12 @@ class Outbox:
         if not self._has_room.is_set():
             await self._has_room.wait()
 
+    def _keep(self, is_fresh: Callable[[Outgoing], bool]) -> None:
+        if self._rest:
+            self._rest = deque(filter(is_fresh, self._rest))
+            self._size = 0
+            self._resize(sum(map(_size, self._rest)))
+
     def _resize(self, by: int) -> None:
         self._size += by
         if self._size < ROOM:
@@ -75,4 +84,4 @@ class Outbox:
 
 def _size(command: Outgoing) -> int:
     """Characters, and something for the frame around them."""
-    return 64 + len(command.text) if isinstance(command, Say) else 256
+    return 64 + len(command.text) if isinstance(command, Say | Interject) else 256

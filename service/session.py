@@ -8,7 +8,7 @@ reply in flight. When the line ends they are cancelled and awaited before `serve
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -73,12 +73,15 @@ class Session:
     def is_connected(self) -> bool:
         return self._visit is not None
 
-    async def serve(self, line: Line) -> None:
-        """Hold the call over this line until it ends. A newer line takes the call over."""
+    async def serve(self, line: Line, on_left: Callable[[], None]) -> None:
+        """Hold the call over this line until it ends. A newer line takes the call over.
+
+        `on_left` is told when the call has no line any more: that may be long before the last of its tasks has ended.
+        """
         if self._visit is not None:
             self._visit.replace()
         async with asyncio.TaskGroup() as tasks:
-            visit = self._visit = _Visit(line, tasks)
+            visit = self._visit = _Visit(line, tasks, on_left)
             writer = tasks.create_task(visit.write())
             try:
                 self.happen(self._opening())
@@ -93,6 +96,7 @@ class Session:
         if visit is self._visit:
             self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code))
             self._visit = None
+            visit.on_left()
         visit.replace()
 
     def happen(self, event: Event) -> None:
@@ -147,7 +151,7 @@ class Session:
             case commands.StartReply():
                 visit.start_reply(self._reply(visit, command.turn))
             case commands.CancelReply():
-                visit.cancel_reply()
+                visit.cancel_reply(command.turn_id)
             case commands.DropLine():
                 visit.line.abort()
             case _:
@@ -173,10 +177,11 @@ class Session:
                 async for part in parts:
                     self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
                     await visit.outbox.room()
-        except (Exception, SystemExit, asyncio.CancelledError) as error:  # an agent is user code
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+        except BaseException as error:  # an agent is user code: whatever it raises is the end of its turn alone
+            if isinstance(error, KeyboardInterrupt) or (_is_cancelled() and isinstance(error, asyncio.CancelledError)):
                 raise
+            if _is_cancelled():
+                return  # overtaken: nobody waits for this turn any more
             self.happen(events.ReplyFailed(self._loop.time(), turn.index, type(error).__name__))
         else:
             self.happen(events.ReplyFinished(self._loop.time(), turn.index))
@@ -185,8 +190,9 @@ class Session:
 class _Visit:
     """One line's share of a session: its outbox, its writer and the reply in flight on it."""
 
-    def __init__(self, line: Line, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, line: Line, tasks: asyncio.TaskGroup, on_left: Callable[[], None]) -> None:
         self.line = line
+        self.on_left = on_left
         self.outbox = Outbox()
         self._tasks = tasks
         self._reply: asyncio.Task[None] | None = None
@@ -200,16 +206,23 @@ class _Visit:
             self.outbox.mute()  # the reader is told by the transport
 
     def start_reply(self, reply: Coroutine[None, None, None]) -> None:
+        self.outbox.drop_interjections()  # they belong to turns before this one
         self._reply = self._tasks.create_task(reply)
 
-    def cancel_reply(self) -> None:
-        """Stop the reply in flight and drop its words. The TaskGroup awaits its end."""
+    def cancel_reply(self, turn_id: int) -> None:
+        """Stop the reply in flight and drop what waits of its turn. The TaskGroup awaits its end."""
         if self._reply is not None:
             self._reply.cancel()
-        self.outbox.drop_words()
+        self.outbox.drop_words(turn_id)
 
     def replace(self) -> None:
         """Say nothing more on this line, and cut it."""
-        self.cancel_reply()
+        if self._reply is not None:
+            self._reply.cancel()
         self.outbox.mute()
         self.line.abort()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

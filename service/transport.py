@@ -22,6 +22,11 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         """Cut the connection: the peer sees 1006, unsent bytes are lost."""
         self.transport.abort()
 
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's close frame; None when it sent none. uvicorn reports 1005 for a cut, too."""
+        return None if self.conn.close_rcvd is None else self.conn.close_rcvd.code
+
     def refuse(self, status: int, why: str) -> None:
         """Answer the handshake with HTTP: a close code after it would count as the end of a call."""
         self.conn.send_response(self.conn.reject(status, f"{why}\n"))

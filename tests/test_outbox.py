@@ -1,9 +1,10 @@
 import asyncio
 
-from service.conversation.commands import AnswerPing, Outgoing, Say, TellPage
+from service.conversation.commands import AnswerPing, Interject, Outgoing, Say, TellPage
 from service.conversation.parts import PageMessage
 from service.outbox import MAX_PONGS, ROOM, Outbox
 
+EMPTY_GREETING = Say(0, "", is_final=True)
 PAGE = TellPage(PageMessage("{}"))
 
 
@@ -30,10 +31,18 @@ async def test_next_waits_for_mail() -> None:
 
 async def test_stale_words_are_dropped_and_nothing_else() -> None:
     outbox = Outbox()
-    for command in (Say(1, "a"), PAGE, Say(1, "b", is_final=True), AnswerPing(1)):
+    for command in (EMPTY_GREETING, Say(1, "a"), PAGE, Say(1, "b", is_final=True), AnswerPing(1)):
         outbox.put(command)
-    outbox.drop_words()
-    assert await taken(outbox, 2) == [AnswerPing(1), PAGE]
+    outbox.drop_words(1)
+    assert await taken(outbox, 3) == [AnswerPing(1), EMPTY_GREETING, PAGE]
+
+
+async def test_an_interjection_that_waits_can_be_dropped_alone() -> None:
+    outbox = Outbox()
+    for command in (Say(1, "a"), Interject(1, "Hold on."), PAGE):
+        outbox.put(command)
+    outbox.drop_interjections()
+    assert await taken(outbox, 2) == [Say(1, "a"), PAGE]
 
 
 async def test_a_full_outbox_holds_the_reply_back_until_the_peer_reads() -> None:
@@ -51,7 +60,7 @@ async def test_a_full_outbox_holds_the_reply_back_until_the_peer_reads() -> None
 async def test_dropping_words_makes_room() -> None:
     outbox = Outbox()
     outbox.put(Say(1, "x" * ROOM))
-    outbox.drop_words()
+    outbox.drop_words(1)
     await asyncio.wait_for(outbox.room(), 1)
 
 

@@ -32,7 +32,7 @@ def a_session(reply: Reply = greets, witness: Witness | None = None, policy: Pol
 async def on_line(session: Session, line: FakeLine | None = None) -> AsyncIterator[FakeLine]:
     line = line or FakeLine()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(session.serve(line))
+        tasks.create_task(session.serve(line, lambda: None))
         try:
             await asyncio.sleep(0)
             yield line

@@ -79,6 +79,7 @@ class CancelReply:
     """Stop the agent if it still drafts turn `index`, and drop what waits to be sent of it."""
 
     index: int
+    turn_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ class Conversation:
                 if turn is None or not turn.is_drafting or event.at < turn.asked_at + self._policy.turn_budget:
                     return []
                 timeout = events.ReplyFailed(event.at, turn.index, "timeout")
-                return [commands.CancelReply(turn.index), *self._on_reply(turn, timeout)]
+                return [commands.CancelReply(turn.index, turn.turn_id), *self._on_reply(turn, timeout)]
             case DeadlineKind.LINE:
                 return self._on_quiet_line(event.at)
             case _:
@@ -185,7 +185,8 @@ class Conversation:
         if not self._awaits_details:
             return []
         age = 0.0 if details.started_at is None else event.at + self._clock_offset - details.started_at
-        self._is_taken_for_ongoing = details.is_ongoing or age > FRESH_CALL_AGE
+        # On a second line this process knows better than the details: nobody has greeted.
+        self._is_taken_for_ongoing = self._lines == 1 and (details.is_ongoing or age > FRESH_CALL_AGE)
         return self._greet_silently() if self._is_taken_for_ongoing else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:
@@ -241,7 +242,7 @@ class Conversation:
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
         turn.is_drafting = False
-        return [commands.CancelReply(turn.index), *self._settle(record)]
+        return [commands.CancelReply(turn.index, turn.turn_id), *self._settle(record)]
 
     def _settle(self, record: TurnRecord) -> Commands:
         turn, self._turn = self._turn, None
@@ -293,6 +294,5 @@ class Conversation:
         self._interrupt_id += 1
         text = part.text + closing_words(part.action, self._policy, after=part.text)
         words = commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)
-        self._is_greeting_due = False
-        record = settled(turn, self._hearing.rows, at, overtaken_by="interjection")
-        return [*self._overtake(turn, record), words]
+        overtaken = self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection"))
+        return [*overtaken, *(self._greet_silently() if self._is_greeting_due else []), words]

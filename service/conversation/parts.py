@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
 
 from service.conversation.transcript import ToolAnswered, ToolCalled
 
@@ -16,6 +17,9 @@ class Speech:
     text: str
     is_uninterruptible: bool = False
 
+    def __post_init__(self) -> None:
+        _must_be(str, self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
@@ -23,6 +27,9 @@ class HangUp:
 
     words: str = ""
     is_uninterruptible: bool = False
+
+    def __post_init__(self) -> None:
+        _must_be(str, self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Transfer:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
+        _must_be(str, self.number, self.words)
         if not re.fullmatch(r"\+[1-9][0-9]{1,14}", self.number):
             raise ValueError("a transfer number is E.164: + and 2 to 15 digits")
 
@@ -48,6 +56,7 @@ class PressDigits:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
+        _must_be(str, self.digits, self.words)
         if not re.fullmatch(r"[0-9*#]+", self.digits):
             raise ValueError("digits to press are 0 to 9, * and #")
 
@@ -62,6 +71,10 @@ class Interjection:
     text: str
     is_uninterruptible: bool = True
     action: Action | None = None
+
+    def __post_init__(self) -> None:
+        _must_be(str, self.text)
+        _must_be(HangUp | Transfer | PressDigits | None, self.action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,7 @@ class VoiceSettings:
 
     def __post_init__(self) -> None:
         numbers = (self.responsiveness, self.interruption_sensitivity, self.reminder_after, self.reminder_limit)
+        _must_be(int | float | None, *numbers)
         if not all(number is None or math.isfinite(number) for number in numbers):
             raise ValueError("voice settings are finite numbers")
 
@@ -92,6 +106,9 @@ class PageMessage:
 
     json: str
 
+    def __post_init__(self) -> None:
+        _must_be(dict, json.loads(self.json))
+
     @classmethod
     def of(cls, metadata: Mapping[str, object]) -> "PageMessage":
         """Raise TypeError or ValueError when it is not JSON: told where it is made, not in the call."""
@@ -101,3 +118,11 @@ class PageMessage:
 
 
 Part = Speech | Action | Interjection | ToolCalled | ToolAnswered | VoiceSettings | PageMessage
+
+
+def _must_be(kind: type | UnionType, *values: object) -> None:
+    """Agents are users' code, often untyped: tell a mistake where it is made, not on the line."""
+    for value in values:
+        if not isinstance(value, kind):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise TypeError(f"a part wants {wanted} here, not {type(value).__name__}")

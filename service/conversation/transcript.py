@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import groupby
 
 
 class Speaker(Enum):
@@ -80,18 +81,15 @@ def has_agent_words(transcript: Iterable[Row]) -> bool:
 
 def merged(transcript: Iterable[Row]) -> Transcript:
     """The same transcript with neighbouring utterances of one side joined and blank ones left out."""
+    told = (row for row in transcript if not isinstance(row, Utterance) or row.text.strip())
     rows: list[Row] = []
-    for row in transcript:
-        if not isinstance(row, Utterance):
-            rows.append(row)
-            continue
-        if not row.text.strip():
-            continue
-        last = rows[-1] if rows else None
-        if isinstance(last, Utterance) and last.speaker is row.speaker:
-            rows[-1] = replace(row, text=f"{last.text.rstrip()} {row.text.lstrip()}")
+    for speaker, group in groupby(told, lambda row: row.speaker if isinstance(row, Utterance) else None):
+        if speaker is None:
+            rows += group
         else:
-            rows.append(row)
+            said = [row for row in group if isinstance(row, Utterance)]
+            text = said[0].text if len(said) == 1 else " ".join(row.text.strip() for row in said)
+            rows.append(replace(said[-1], text=text))
     return tuple(rows)
 
 

@@ -1,5 +1,6 @@
 """Cases 41 to 50: types and actions. What holds of every frame is checked in `strict`, on every line of every test."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -145,6 +146,41 @@ async def test_case_48_interjections_have_growing_ids_and_withdraw_their_turn() 
         await line.ask(4, "", "Hi.")
         frames = await line.until(lambda frame: frame["response_type"] == "agent_interrupt")
         assert frames[-1]["interrupt_id"] > 0
+
+
+async def test_case_46_an_interjection_that_waits_for_a_slow_peer_is_dropped_by_a_newer_request() -> None:
+    """Its words are as stale as any other of its turn, and its action would hang up on a caller who just spoke."""
+
+    async def reply(turn: Turn) -> AsyncGenerator[Part]:
+        if turn.turn_id == 1:
+            for _ in range(100):
+                yield Speech("x" * 100_000)  # more than the sockets take in
+        elif turn.turn_id == 2:
+            yield Interjection("Sorry.", action=HangUp("Bye."))
+        else:
+            yield Speech("Yes.")
+
+    agent = replying(reply)
+    async with serving(agent) as service, service.line() as line:
+        await line.greeted()
+        for turn_id in (1, 2, 3):
+            await line.ask(turn_id, "", "Hi.")
+            await asyncio.sleep(0.1)
+        assert await line.answer(3) == "Yes."
+        assert all(frame["response_type"] != "agent_interrupt" for frame in line.frames)
+
+
+async def test_case_48_an_interjection_instead_of_a_greeting_still_opens_the_call_with_response_0() -> None:
+    """Retell says nothing before a response 0 (section 2.1)."""
+
+    async def reply(_: Turn) -> AsyncGenerator[Part]:
+        yield Interjection("This call is recorded.")
+
+    async with serving(ScriptedAgent(reply)) as service, service.line() as line:
+        await line.send({"interaction_type": "call_details", "call": {"call_id": "call_1"}})
+        await line.until(lambda frame: frame["response_type"] == "agent_interrupt")
+        await line.nothing()
+        assert any(frame.get("response_id") == 0 for frame in line.frames)
 
 
 async def test_case_48_an_interjection_closes_the_agent_that_made_it() -> None:

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from service.conversation.call import Prompt, SpokenLines, Turn
-from service.conversation.parts import HangUp, PageMessage, Part, Speech, Transfer, VoiceSettings
+from service.conversation.parts import HangUp, Interjection, PageMessage, Part, Speech, Transfer, VoiceSettings
+from service.conversation.transcript import ToolCalled
 from service.settings import Settings
 from tests.conformance.agents import failing, replying, saying
 from tests.live import PlatformLine, ScriptedAgent, serving
@@ -30,19 +31,22 @@ ERRORS: tuple[BaseException, ...] = (
     GeneratorExit(),
     OwnError(),
 )
-RUBBISH: tuple[Any, ...] = (
-    "bare words",
-    None,
-    {"content": "Hi."},
-    Speech(cast("str", 42)),
-    Speech(cast("str", b"bytes")),
-    HangUp(cast("str", 42)),
-    Transfer("+15550100", cast("str", None)),
-    PageMessage("{"),
-    PageMessage("[1]"),
-    VoiceSettings(reminder_after=1e306),
-    VoiceSettings(reminder_limit=10**30),
-)
+RUBBISH: dict[str, Callable[[], Any]] = {
+    "bare words": lambda: "Hi.",
+    "nothing": lambda: None,
+    "a dict": lambda: {"content": "Hi."},
+    "a number as words": lambda: Speech(cast("str", 42)),
+    "bytes as words": lambda: Speech(cast("str", b"Hi.")),
+    "a number as a farewell": lambda: HangUp(cast("str", 42)),
+    "nothing before a transfer": lambda: Transfer("+15550100", cast("str", None)),
+    "nothing as an interjection": lambda: Interjection(cast("str", None)),
+    "a tool call without arguments": lambda: ToolCalled("t1", "find", cast("str", None)),
+    "a page message that is not JSON": lambda: PageMessage("{"),
+    "a page message that is no object": lambda: PageMessage("[1]"),
+    "a reminder after ages": lambda: VoiceSettings(reminder_after=1e306),
+    "reminders without number": lambda: VoiceSettings(reminder_limit=10**30),
+    "a setting that is no number": lambda: VoiceSettings(responsiveness=cast("float", "high")),
+}
 
 
 async def asked_once(line: PlatformLine) -> str:
@@ -160,12 +164,14 @@ async def test_case_32_an_agent_whose_reply_is_no_stream_is_apologised_for(subte
 
 
 async def test_a_rubbish_part_costs_its_turn_at_most_and_never_the_line(subtests: pytest.Subtests) -> None:
+    rubbish = list(RUBBISH.values())
+
     async def reply(turn: Turn) -> AsyncGenerator[Part]:
-        yield RUBBISH[int(turn.call_id.removeprefix("call_"))] if turn.turn_id == 1 else Speech("Yes.")
+        yield rubbish[int(turn.call_id.removeprefix("call_"))]() if turn.turn_id == 1 else Speech("Yes.")
 
     async with serving(replying(reply)) as service:
-        for number, rubbish in enumerate(RUBBISH):
-            with subtests.test(rubbish=repr(rubbish)):
+        for number, what in enumerate(RUBBISH):
+            with subtests.test(what):
                 async with service.line(f"call_{number}") as line:
                     await line.greeted()
                     await line.ask(1, "", "Hi.")

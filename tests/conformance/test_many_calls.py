@@ -4,7 +4,7 @@ import asyncio
 import gc
 import time
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from service.conversation.call import Prompt, Turn
@@ -14,11 +14,10 @@ from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Script
 from tests.conformance.agents import saying
-from tests.live import PlatformLine, ScriptedAgent, Service, serving
+from tests.live import Frame, PlatformLine, ScriptedAgent, Service, serving
 
 CALLS = 100
 TURNS = 5
-BARGE_INS = 250
 
 
 async def echo(turn: Turn) -> AsyncGenerator[Part]:
@@ -90,39 +89,47 @@ async def receptionists_call(model: StandInModel) -> AsyncIterator[PlatformLine]
         yield line
 
 
-async def barge_in(line: PlatformLine, first: int, times: int) -> None:
-    """Cut the agent off so many times: after its first word, or before it has any."""
-    for turn_id in range(first, first + times):
-        await line.ask(turn_id, "", "Tell me more.")
+async def barge_in(line: PlatformLine, model: StandInModel, turns: range) -> None:
+    """Cut the agent off in each turn: after a first word, at once, or while its model has not said a word yet."""
+    for turn_id in turns:
+        is_mute = turn_id % 4 == 2
+        streams = model.answered
+        await line.ask(turn_id, "", "Tell me more. [[first_token_after=30]]" if is_mute else "Tell me more.")
+        while is_mute and not (model.open_streams == 1 and model.answered > streams):
+            await asyncio.sleep(0.001)
         if turn_id % 2:
-            await line.until(lambda frame: frame["response_id"] == turn_id)  # noqa: B023 - awaited within the turn
-        elif turn_id % 4:
-            await asyncio.sleep(0.002)
+            await line.until(is_of(turn_id))
+    await line.ask(turns.stop, "", "Done? [[gap=0 text=Yes.]]")
+    assert await line.answer(turns.stop) == "Yes."
+    await model.quiet()
     line.frames.clear()
 
 
 async def test_case_25_five_hundred_barge_ins_leave_no_stream_no_socket_no_task_and_no_memory() -> None:
-    async with StandInModel(Script("word " * 50, gap=0.02), remembered=1) as model, receptionists_call(model) as line:
-        await barge_in(line, 1, BARGE_INS)
-        await line.ask(BARGE_INS + 1, "", "Done? [[gap=0 text=Yes.]]")
-        assert (await line.answer(BARGE_INS + 1)).endswith("Yes.")
-        await model.quiet()
+    async with StandInModel(Script("word " * 50, gap=0.05), remembered=1) as model, receptionists_call(model) as line:
+        await barge_in(line, model, range(1, 251))
         tasks, objects = len(asyncio.all_tasks()), _objects()
         tracemalloc.start()
-        await barge_in(line, BARGE_INS + 2, BARGE_INS)
-        last = 2 * BARGE_INS + 2
-        await line.ask(last, "", "Done? [[gap=0 text=Yes.]]")
-        assert await line.answer(last) == "Yes."
-        await model.quiet()
-        line.frames.clear()
+        try:
+            await barge_in(line, model, range(252, 377))
+            memory = _memory()
+            await barge_in(line, model, range(378, 503))
+            assert _memory() - memory < 100_000
+        finally:
+            tracemalloc.stop()
+        assert _objects() - objects < 500
         assert len(asyncio.all_tasks()) <= tasks
-        assert _objects() - objects < 2000
-        grown, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert grown < 1_000_000
-        assert model.open_streams == 0
-        assert model.open_connections <= 2
-        assert model.peak_streams <= 5
+        assert (model.open_streams, model.open_connections) == (0, 1)
+        assert model.closed_by_client >= 375
+
+
+def is_of(turn_id: int) -> Callable[[Frame], bool]:
+    return lambda frame: frame["response_id"] == turn_id
+
+
+def _memory() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def _objects() -> int:

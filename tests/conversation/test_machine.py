@@ -44,7 +44,7 @@ def test_rule_2_a_newer_request_cancels_before_it_starts() -> None:
     play.drafts("Good ")
     answer = play.asks(2, HELLO, caller("Hi there"))
     cancelled, recorded, started, deadline = answer
-    assert cancelled == CancelReply(1)
+    assert cancelled == CancelReply(1, 1)
     assert isinstance(recorded, commands.RecordTurn)
     assert isinstance(started, StartReply)
     assert isinstance(deadline, SetDeadline)
@@ -54,7 +54,7 @@ def test_rule_2_a_newer_request_also_drops_what_waits_of_a_finished_reply() -> N
     play = greeted()
     play.asks(1, HELLO, caller("Hi"))
     play.says("Good morning.")
-    assert CancelReply(1) in play.asks(2, HELLO, caller("Hi there"))
+    assert CancelReply(1, 1) in play.asks(2, HELLO, caller("Hi there"))
 
 
 # Rule 3: ids on one line.
@@ -193,7 +193,7 @@ def test_rule_6_a_reminder_is_a_turn_prompted_by_silence() -> None:
     play.asks(1, HELLO, prompt=Prompt.CALLER_SILENT)
     assert play.turns[-1].turn.prompt is Prompt.CALLER_SILENT
     assert play.drafts("Are you there?") == [Say(1, "Are you there?")]
-    assert play.asks(2, HELLO, caller("Yes"))[0] == CancelReply(1)
+    assert play.asks(2, HELLO, caller("Yes"))[0] == CancelReply(1, 1)
 
 
 def test_rule_7_an_update_is_never_answered_and_never_cancels() -> None:

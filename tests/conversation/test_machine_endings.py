@@ -29,7 +29,7 @@ def test_rule_8_a_turn_that_outlives_its_budget_has_failed() -> None:
     assert SetDeadline(DeadlineKind.TURN, play.at + 25) in play.asks(1, HELLO, caller("Hi"))
     play.waits(25)
     cancelled, apology = play.passes(DeadlineKind.TURN)
-    assert cancelled == CancelReply(1)
+    assert cancelled == CancelReply(1, 1)
     assert apology == Say(1, play.policy.lines.apology, is_final=True)
     play.asks(2, HELLO, caller("Hi?"))
     assert (play.records[-1].outcome, play.records[-1].reason) == (Outcome.FAILED, "timeout")
@@ -122,7 +122,7 @@ def test_an_interjection_overtakes_its_turn() -> None:
     play = greeted()
     play.asks(1, HELLO, caller("Hi"))
     cancelled, _, first = play.drafts(parts.Interjection("Hold on.", action=parts.HangUp()))
-    assert cancelled == CancelReply(1)
+    assert cancelled == CancelReply(1, 1)
     assert isinstance(first, Interject)
     assert first.text == "Hold on. Goodbye."
     assert play.drafts("Stale.", index=1) == []

@@ -65,7 +65,7 @@ async def test_closing_a_stream_midway_frees_its_slot(llm: AsyncOpenAI, base_url
     assert len(await asyncio.to_thread(busy_slots, base_url)) == 1
     await stream.close()
     async with asyncio.timeout(5):
-        while await asyncio.to_thread(busy_slots, base_url):  # noqa: ASYNC110  # the server tells nobody: ask
+        while await asyncio.to_thread(busy_slots, base_url):  # the server tells nobody: ask
             await asyncio.sleep(0.02)
 
 
@@ -143,7 +143,7 @@ def run(*arguments: str, interpreter_options: Sequence[str] = ()) -> subprocess.
 @contextmanager
 def started(*arguments: str, interpreter_options: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, *interpreter_options, str(SCRIPT), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:  # noqa: S603  # ours
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:  # ours
         try:
             yield script
         finally:

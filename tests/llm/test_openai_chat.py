@@ -88,6 +88,7 @@ async def test_an_answer_without_its_end_is_broken() -> None:
         writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event))
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(stops, "127.0.0.1", 0)
     async with server:

@@ -516,7 +516,7 @@ def test_by_hand_it_prints_where_it_is_and_serves_until_interrupted(monkeypatch:
 async def test_the_printed_example_works(capsys: pytest.CaptureFixture[str]) -> None:
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(module._serve(Script(), 0))
-        while not (printed := capsys.readouterr().out):  # noqa: ASYNC110  it tells no one but the terminal
+        while not (printed := capsys.readouterr().out):
             await asyncio.sleep(0.001)
         _, _, _, _, example = shlex.split(printed.partition("\n")[2])
         chat = json.loads(example)

@@ -146,6 +146,12 @@ ASSUMPTIONS = (
         "The guide's sample and the SDK's types; when the status changes is not documented.",
         Oddity.FRESH_CALL_CALLED_ONGOING,
     ),
+    Assumption(
+        "A20",
+        "The call id is appended to the path; or to the query, where the configured address has one.",
+        "We take it from either.",
+        "The guide shows addresses without a query only.",
+    ),
 )
 
 BROKEN_BY = {assumption.broken_by: assumption.id for assumption in ASSUMPTIONS if assumption.broken_by}

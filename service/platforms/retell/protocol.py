@@ -1,6 +1,7 @@
 """Retell's frames to our events, our commands to Retell's frames. Pure; the letters A… name entries in assumptions."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -29,6 +30,13 @@ from service.platforms.retell.assumptions import BROKEN_BY
 _PROMPTS = {"response_required": Prompt.CALLER_SPOKE, "reminder_required": Prompt.CALLER_SILENT}
 _KNOWN = {"ping_pong", "call_details", "update_only", *_PROMPTS}
 _STORES_EVERYTHING = "everything"
+_LONGEST_REMINDER, _MOST_REMINDERS = 86_400.0, 1000
+
+# Half an emoji is an escape that JSON forbids and JavaScript writes: Retell cuts strings in the middle of characters.
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +93,34 @@ def _event(message: messages.AnyFromRetell, at: float) -> Event:
 def _salvaged(frame: str, error: Exception, at: float) -> Sequence[Event]:
     """What can be saved of a frame that is not as the reference says: above all the request in it."""
     try:
-        if isinstance(error, msgspec.ValidationError):
-            envelope = messages.decode_envelope(frame)
-        elif isinstance(error, msgspec.DecodeError) and "\\ud" in frame:
-            # Half an emoji: Retell is written in a language that cuts strings in the middle of a character.
-            whole = _without_lone_surrogates(json.loads(frame))
-            return (_event(msgspec.convert(whole, messages.AnyFromRetell), at),)
-        else:
-            raise error
-    except (ValueError, RecursionError) as reason:  # msgspec's errors are ValueErrors
-        is_json = isinstance(reason, msgspec.ValidationError | RecursionError)
-        return (OddityNoticed(at, Oddity.MALFORMED_FRAME if is_json else Oddity.NOT_JSON, type(reason).__name__),)
+        if not isinstance(error, msgspec.ValidationError | RecursionError) and "\\u" in frame:
+            frame = _ESCAPE.sub(_without_half_emoji, frame)
+            return (_event(messages.decode(frame), at),)
+    except (msgspec.DecodeError, RecursionError) as reason:
+        error = reason
+    if not isinstance(error, msgspec.ValidationError):
+        oddity = Oddity.MALFORMED_FRAME if isinstance(error, RecursionError) else Oddity.NOT_JSON
+        return (OddityNoticed(at, oddity, type(error).__name__),)
+    return _request_alone(frame, str(error), at)
+
+
+def _request_alone(frame: str, error: str, at: float) -> Sequence[Event]:
+    """The request of a frame whose rest has another shape than the reference says."""
+    try:
+        envelope = messages.decode_envelope(frame)
+    except (msgspec.DecodeError, RecursionError):
+        return (OddityNoticed(at, Oddity.MALFORMED_FRAME, error[:200]),)
     kind, turn_id = envelope.interaction_type, envelope.response_id
     if kind not in _KNOWN:
-        return (OddityNoticed(at, Oddity.UNKNOWN_TYPE if kind else Oddity.MALFORMED_FRAME, str(error)[:200]),)
+        return (OddityNoticed(at, Oddity.UNKNOWN_TYPE if kind else Oddity.MALFORMED_FRAME, error[:200]),)
     if kind not in _PROMPTS or turn_id is None:
         return (OddityNoticed(at, Oddity.MALFORMED_FRAME, f"{kind}: {error}"[:200]),)
     unreadable = OddityNoticed(at, Oddity.TRANSCRIPT_UNREADABLE, f"{kind}: {error}"[:200])
     return (unreadable, events.ReplyRequested(at, turn_id, _PROMPTS[kind], None))
+
+
+def _without_half_emoji(escape: re.Match[str]) -> str:
+    return r"\ufffd" if escape.lastgroup == "half" else escape[0]
 
 
 def _transcript(message: messages.UpdateOnly | messages.ResponseRequired) -> Transcript | None:
@@ -197,8 +215,9 @@ def _interrupt(command: commands.Interject) -> messages.AgentInterrupt:
 
 def _agent_config(settings: VoiceSettings) -> messages.AgentConfig:
     """Clamp to the ranges of the reference: Retell drops a frame with any value outside."""
-    reminder_ms = None if settings.reminder_after is None else max(1, round(settings.reminder_after * 1000))
-    reminders = None if settings.reminder_limit is None else max(0, int(settings.reminder_limit))
+    after, limit = settings.reminder_after, settings.reminder_limit
+    reminder_ms = None if after is None else round(1000 * min(max(0.001, after), _LONGEST_REMINDER))
+    reminders = None if limit is None else min(max(0, int(limit)), _MOST_REMINDERS)
     return messages.AgentConfig(
         _share(settings.responsiveness), _share(settings.interruption_sensitivity), reminder_ms, reminders
     )
