@@ -39,7 +39,7 @@ def serve() -> None:
 
     from service.app import create_app
     from service.observability.logs import configure_logs
-    from service.server import address_of, bind, server_of
+    from service.server import address_of, bind, serve_until_signal, server_of
 
     try:
         settings = read_settings(os.environ)
@@ -58,7 +58,7 @@ def serve() -> None:
             _welcome(app.state.agent_name, address, has_key=settings.openai_api_key is not None)
         log.info("service.ready", agent=app.state.agent_name, address=address)
 
-    server_of(app, settings, on_ready).run(sockets=[listener])
+    serve_until_signal(server_of(app, settings, on_ready), listener)
     log.info("service.stopped")
 
 

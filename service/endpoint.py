@@ -94,7 +94,8 @@ def _address_of(socket: Socket) -> tuple[str, str]:
     _, base, *rest = socket.scope["path"].rstrip("/").split("/")
     if rest:
         return base, "/".join(rest)
-    return base, socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")[2]
+    _, slash, call_id = socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
+    return base, call_id if slash else ""  # a query alone may be a secret
 
 
 def _transport_of(socket: Socket) -> CuttableWebSocket:

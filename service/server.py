@@ -1,7 +1,10 @@
 """uvicorn, set up so that nothing of it closes a call."""
 
 import asyncio
+import logging
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -47,6 +50,23 @@ def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -
         server_header=False,
     )
     return Server(config, on_ready)
+
+
+def serve_until_signal(server: Server, listener: socket.socket) -> None:
+    """Serve until a signal. A task that will not be cancelled does not keep the process."""
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_serve(server, listener))
+
+
+async def _serve(server: Server, listener: socket.socket) -> None:
+    await server.serve(sockets=[listener])
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=1))[1]:
+        logging.getLogger(__name__).warning("an agent would not be cancelled; the process ends without it")
+        sys.stdout.flush()
+        os._exit(0)
 
 
 @asynccontextmanager

@@ -93,11 +93,14 @@ class Session:
                 writer.cancel()
 
     def _leave(self, visit: "_Visit") -> None:
-        if visit is self._visit:
-            self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code))
-            self._visit = None
-            visit.on_left()
-        visit.replace()
+        try:
+            if visit is self._visit:
+                self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code))
+        finally:
+            if visit is self._visit:
+                self._visit = None
+                visit.on_left()
+            visit.replace()
 
     def happen(self, event: Event) -> None:
         """Put an event into the mailbox, and read the mailbox unless somebody up the stack does."""

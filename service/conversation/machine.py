@@ -39,7 +39,7 @@ from service.conversation.transcript import Hearing, Mark, ToolAnswered, ToolCal
 PINGED_LINE_SILENCE = 8.0
 UNPINGED_LINE_SILENCE = 600.0
 FRESH_CALL_AGE = 5.0
-"""A call that started longer ago than this was greeted by another process (seconds)."""
+"""A call that had started longer before its first line here was greeted by another process (seconds)."""
 
 GREETING_ID = 0
 
@@ -53,7 +53,7 @@ class Conversation:
         self._call_id = call_id
         self._policy = policy
         self._details: CallDetails | None = None
-        self._started_at = self._clock_offset = 0.0
+        self._started_at = self._started_epoch = 0.0
         self._is_connected = self._is_pinged = False
         self._is_greeting_due = True  # not spoken yet, nor found needless
         self._awaits_details = self._is_taken_for_ongoing = False
@@ -101,7 +101,7 @@ class Conversation:
     def _on_line(self, event: events.LineEvent) -> Commands:
         match event:
             case events.CallStarted():
-                self._started_at, self._clock_offset = event.at, event.epoch - event.at
+                self._started_at, self._started_epoch = event.at, event.epoch
                 self._interrupt_id = int(event.epoch)  # greater than those of a process before this one
                 return self._open_line(event.at)
             case events.CallResumed():
@@ -184,9 +184,9 @@ class Conversation:
         self._details = details
         if not self._awaits_details:
             return []
-        age = 0.0 if details.started_at is None else event.at + self._clock_offset - details.started_at
-        # On a second line this process knows better than the details: nobody has greeted.
-        self._is_taken_for_ongoing = self._lines == 1 and (details.is_ongoing or age > FRESH_CALL_AGE)
+        age = 0.0 if details.started_at is None else self._started_epoch - details.started_at
+        # By its second line a call is ongoing for us, too; its age when it came here tells all the same.
+        self._is_taken_for_ongoing = (details.is_ongoing and self._lines == 1) or age > FRESH_CALL_AGE
         return self._greet_silently() if self._is_taken_for_ongoing else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:

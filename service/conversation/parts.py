@@ -5,9 +5,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import UnionType
 
-from service.conversation.transcript import ToolAnswered, ToolCalled
+from service.conversation.transcript import ToolAnswered, ToolCalled, must_be
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,8 @@ class Speech:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
-        _must_be(str, self.text)
+        must_be(str, self.text)
+        must_be(bool, self.is_uninterruptible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class HangUp:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
-        _must_be(str, self.words)
+        must_be(str, self.words)
+        must_be(bool, self.is_uninterruptible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Transfer:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
-        _must_be(str, self.number, self.words)
+        must_be(str, self.number, self.words)
+        must_be(bool, self.shows_caller_number, self.is_uninterruptible)
         if not re.fullmatch(r"\+[1-9][0-9]{1,14}", self.number):
             raise ValueError("a transfer number is E.164: + and 2 to 15 digits")
 
@@ -56,7 +58,8 @@ class PressDigits:
     is_uninterruptible: bool = False
 
     def __post_init__(self) -> None:
-        _must_be(str, self.digits, self.words)
+        must_be(str, self.digits, self.words)
+        must_be(bool, self.is_uninterruptible)
         if not re.fullmatch(r"[0-9*#]+", self.digits):
             raise ValueError("digits to press are 0 to 9, * and #")
 
@@ -73,8 +76,9 @@ class Interjection:
     action: Action | None = None
 
     def __post_init__(self) -> None:
-        _must_be(str, self.text)
-        _must_be(HangUp | Transfer | PressDigits | None, self.action)
+        must_be(str, self.text)
+        must_be(bool, self.is_uninterruptible)
+        must_be(HangUp | Transfer | PressDigits | None, self.action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class VoiceSettings:
 
     def __post_init__(self) -> None:
         numbers = (self.responsiveness, self.interruption_sensitivity, self.reminder_after, self.reminder_limit)
-        _must_be(int | float | None, *numbers)
+        must_be(int | float | None, *numbers)
         if not all(number is None or math.isfinite(number) for number in numbers):
             raise ValueError("voice settings are finite numbers")
 
@@ -107,22 +111,17 @@ class PageMessage:
     json: str
 
     def __post_init__(self) -> None:
-        _must_be(dict, json.loads(self.json))
+        must_be(dict, json.loads(self.json, parse_constant=_refuse))
+        self.json.encode()
 
     @classmethod
     def of(cls, metadata: Mapping[str, object]) -> "PageMessage":
         """Raise TypeError or ValueError when it is not JSON: told where it is made, not in the call."""
-        text = json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False)
-        text.encode()
-        return cls(text)
+        return cls(json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False))
 
 
 Part = Speech | Action | Interjection | ToolCalled | ToolAnswered | VoiceSettings | PageMessage
 
 
-def _must_be(kind: type | UnionType, *values: object) -> None:
-    """Agents are users' code, often untyped: tell a mistake where it is made, not on the line."""
-    for value in values:
-        if not isinstance(value, kind):
-            wanted = getattr(kind, "__name__", str(kind))
-            raise TypeError(f"a part wants {wanted} here, not {type(value).__name__}")
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
+from types import UnionType
 
 
 class Speaker(Enum):
@@ -12,6 +13,13 @@ class Speaker(Enum):
 
     AGENT = "agent"
     CALLER = "caller"
+
+
+def must_be(kind: type | UnionType, *values: object) -> None:
+    """Raise TypeError unless all are. Agents are users' code, often untyped: a mistake is told where it is made."""
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{getattr(kind, '__name__', kind)} is wanted here, not {type(value).__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,9 @@ class ToolCalled:
     name: str
     arguments: str
 
+    def __post_init__(self) -> None:
+        must_be(str, self.tool_call_id, self.name, self.arguments)
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered:
@@ -53,6 +64,10 @@ class ToolAnswered:
     tool_call_id: str
     content: str
     is_successful: bool | None = None
+
+    def __post_init__(self) -> None:
+        must_be(str, self.tool_call_id, self.content)
+        must_be(bool | None, self.is_successful)
 
 
 Row = Utterance | DigitPressed | Note | ToolCalled | ToolAnswered

@@ -89,7 +89,7 @@ class OpenAIChat:
                 self._client = openai.AsyncOpenAI(
                     api_key=self._target.api_key,
                     base_url=self._target.base_url,
-                    max_retries=1,
+                    max_retries=0,  # it would wait as long as the endpoint says, while a caller listens
                     timeout=openai.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
                 )
             return self._client

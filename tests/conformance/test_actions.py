@@ -151,21 +151,23 @@ async def test_case_48_interjections_have_growing_ids_and_withdraw_their_turn() 
 async def test_case_46_an_interjection_that_waits_for_a_slow_peer_is_dropped_by_a_newer_request() -> None:
     """Its words are as stale as any other of its turn, and its action would hang up on a caller who just spoke."""
 
-    async def reply(turn: Turn) -> AsyncGenerator[Part]:
-        if turn.turn_id == 1:
-            for _ in range(100):
-                yield Speech("x" * 100_000)  # more than the sockets take in
-        elif turn.turn_id == 2:
-            yield Interjection("Sorry.", action=HangUp("Bye."))
-        else:
-            yield Speech("Yes.")
+    said: list[int] = []
 
-    agent = replying(reply)
-    async with serving(agent) as service, service.line() as line:
+    async def reply(turn: Turn) -> AsyncGenerator[Part]:
+        while turn.turn_id == 1:
+            said.append(1)
+            yield Speech("x" * 100_000)  # without end: more than the sockets take in
+        said.append(turn.turn_id)
+        yield Interjection("Sorry.", action=HangUp("Bye.")) if turn.turn_id == 2 else Speech("Yes.")
+
+    async with serving(replying(reply)) as service, service.line() as line:
         await line.greeted()
         for turn_id in (1, 2, 3):
             await line.ask(turn_id, "", "Hi.")
-            await asyncio.sleep(0.1)
+            before = 0
+            while turn_id not in said or before != len(said):  # until the agent waits for the peer
+                before = len(said)
+                await asyncio.sleep(0.05)
         assert await line.answer(3) == "Yes."
         assert all(frame["response_type"] != "agent_interrupt" for frame in line.frames)
 

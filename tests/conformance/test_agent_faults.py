@@ -8,7 +8,7 @@ import pytest
 
 from service.conversation.call import Prompt, SpokenLines, Turn
 from service.conversation.parts import HangUp, Interjection, PageMessage, Part, Speech, Transfer, VoiceSettings
-from service.conversation.transcript import ToolCalled
+from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.settings import Settings
 from tests.conformance.agents import failing, replying, saying
 from tests.live import PlatformLine, ScriptedAgent, serving
@@ -31,6 +31,14 @@ ERRORS: tuple[BaseException, ...] = (
     GeneratorExit(),
     OwnError(),
 )
+
+
+class Markup(str):
+    """As template engines and arrays give for text."""
+
+    __slots__ = ()
+
+
 RUBBISH: dict[str, Callable[[], Any]] = {
     "bare words": lambda: "Hi.",
     "nothing": lambda: None,
@@ -43,6 +51,13 @@ RUBBISH: dict[str, Callable[[], Any]] = {
     "a tool call without arguments": lambda: ToolCalled("t1", "find", cast("str", None)),
     "a page message that is not JSON": lambda: PageMessage("{"),
     "a page message that is no object": lambda: PageMessage("[1]"),
+    "a page message with a number that JSON lacks": lambda: PageMessage('{"a": NaN}'),
+    "a page message with half an emoji": lambda: PageMessage('{"a": "\ud83d"}'),
+    "a relative of text as words": lambda: Speech(Markup("Hi.")),
+    "nothing as a flag": lambda: Speech("Hi.", is_uninterruptible=cast("bool", None)),
+    "text as a flag": lambda: HangUp("Bye.", is_uninterruptible=cast("bool", "yes")),
+    "a number as a flag": lambda: Transfer("+15550100", shows_caller_number=cast("bool", 1)),
+    "a tool answer of no known success": lambda: ToolAnswered("t1", "", is_successful=cast("bool", "yes")),
     "a reminder after ages": lambda: VoiceSettings(reminder_after=1e306),
     "reminders without number": lambda: VoiceSettings(reminder_limit=10**30),
     "a setting that is no number": lambda: VoiceSettings(responsiveness=cast("float", "high")),

@@ -43,6 +43,17 @@ NO_CALLS = (
     "/llm-websocket/a%2Fb",
     "/llm-websocket/..%2Fcall_1",
 )
+NO_PLACES = (
+    "/",
+    "/healthz",
+    "/other/call_1",
+    "/llm-websocket",
+    "/llm-websocket/",
+    "/llm-websocket//",
+    "/llm-websocket?token=x",
+    "/llm-websocket?s3cret",  # not the id of a call, which would be logged
+    "/llm-websocket/?s3cret",
+)
 MALFORMED_CALLS: tuple[Any, ...] = ({}, None, [], "x", {"call_id": 7}, {"call_id": "call_1", "start_timestamp": "now"})
 
 
@@ -88,7 +99,7 @@ async def test_case_4_a_path_without_a_good_call_id_is_refused_with_404_before_t
 
 async def test_a_websocket_where_no_call_lives_is_refused_before_the_upgrade() -> None:
     async with serving() as service:
-        for path in ("/", "/llm-websocket", "/llm-websocket/", "/llm-websocket//", "/other/call_1", "/healthz"):
+        for path in NO_PLACES:
             assert 400 <= await refusal(service, path) < 500, path
         assert await is_well(service)
 

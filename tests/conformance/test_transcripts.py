@@ -96,7 +96,7 @@ async def test_case_39_neighbouring_utterances_of_one_side_are_merged() -> None:
         ("user", "Four."),
     ]
     (turn,) = await heard({"transcript": [{"role": role, "content": text} for role, text in rows]})
-    assert [row.text for row in turn.history if isinstance(row, Utterance)] == ["I want a table ", "For two?", "Four."]
+    assert [row.text for row in turn.history if isinstance(row, Utterance)] == ["I want a table", "For two?", "Four."]
 
 
 async def test_case_39_the_model_gets_roles_that_alternate() -> None:

@@ -148,4 +148,5 @@ AnyToRetell = Config | Ping | Response | AgentInterrupt | ToolCallInvocation | T
 
 decode = msgspec.json.Decoder(AnyFromRetell).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
-encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder(enc_hook=str).encode
+"""Relatives of text, as template engines make them, go out as plain text."""

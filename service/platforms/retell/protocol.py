@@ -124,9 +124,7 @@ def _without_half_emoji(escape: re.Match[str]) -> str:
 
 
 def _transcript(message: messages.UpdateOnly | messages.ResponseRequired) -> Transcript | None:
-    rows = message.transcript_with_tool_calls  # A16
-    if rows is None:
-        rows = message.transcript
+    rows = message.transcript_with_tool_calls or message.transcript  # A16
     return None if rows is None else tuple(_rows(rows))
 
 
