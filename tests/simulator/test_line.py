@@ -210,32 +210,40 @@ async def test_nobody_there_says_what_to_do(url: str, sentence: str) -> None:
 )
 async def test_what_is_no_websocket_says_so(scheme: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_module, "OPEN_TIMEOUT", 0.5)
+    left = asyncio.Event()
 
     async def grumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(b"220 mail.example ESMTP\r\n")
         await writer.drain()
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     listening = await asyncio.start_server(grumble, "127.0.0.1", 0)
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         with pytest.raises(NotConnected, match=sentence):
             await Caller(f"{scheme}://127.0.0.1:{port}/x/call_1").line.play(attempts=1)
+        await left.wait()
 
 
 async def test_silence_at_the_other_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_module, "OPEN_TIMEOUT", 0.1)
+    left = asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        left.set()
 
     listening = await asyncio.start_server(wait, "127.0.0.1", 0)
     async with listening:
         port = listening.sockets[0].getsockname()[1]
         with pytest.raises(NotConnected, match=r"did not answer within 0\.1 s"):
             await Caller(f"ws://127.0.0.1:{port}/x/call_1").line.play(attempts=1)
+        await left.wait()
 
 
 async def _never(connection: ServerConnection) -> None:
