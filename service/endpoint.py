@@ -46,6 +46,9 @@ class SocketLine:
         self.close_code = self._transport.close_code if fault is None else code
         return None if fault is None else (OddityNoticed(self._now(), fault),)
 
+    def try_send(self, command: Outgoing) -> bool:
+        return self._transport.try_send(self._platform.encode(command))
+
     async def send(self, command: Outgoing) -> None:
         await self.send_text(self._platform.encode(command))
 

@@ -20,10 +20,15 @@ class Outbox:
         self._pongs: deque[AnswerPing] = deque(maxlen=MAX_PONGS)
         self._rest: deque[Outgoing] = deque()
         self._size = 0
-        self._is_muted = False
+        self._is_muted = self._is_in_hand = False
         self._has_mail = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits, so that what comes after it has to wait as well; also once it is muted."""
+        return bool(self._is_in_hand or self._rest or self._pongs or self._is_muted)
 
     def put(self, command: Outgoing) -> None:
         """Queue a command; pongs overtake everything else."""
@@ -54,9 +59,11 @@ class Outbox:
 
     async def next(self) -> Outgoing:
         """The next command to send; waits for one."""
+        self._is_in_hand = False  # the one before was sent
         while not (self._pongs or self._rest):
             self._has_mail.clear()
             await self._has_mail.wait()
+        self._is_in_hand = True
         if self._pongs:
             return self._pongs.popleft()
         command = self._rest.popleft()

@@ -31,8 +31,12 @@ class Line(Protocol):
         """What the next frame says; None when the line is closed."""
         ...
 
+    def try_send(self, command: Outgoing) -> bool:
+        """Write one frame now; False when it has to wait, or nobody is there."""
+        ...
+
     async def send(self, command: Outgoing) -> None:
-        """Write one frame. Raises LineClosed."""
+        """Write one frame when the peer has read enough of those before it. Raises LineClosed."""
         ...
 
     def abort(self) -> None:
@@ -158,7 +162,7 @@ class Session:
             case commands.DropLine():
                 visit.line.abort()
             case _:
-                visit.outbox.put(command)
+                visit.send(command)
 
     def _set_deadline(self, command: commands.SetDeadline) -> None:
         if (pending := self._deadlines.get(command.kind)) is not None:
@@ -200,8 +204,13 @@ class _Visit:
         self._tasks = tasks
         self._reply: asyncio.Task[None] | None = None
 
+    def send(self, command: Outgoing) -> None:
+        """Hand over at once what need not wait; the rest goes through the outbox, in its order."""
+        if self.outbox.is_waiting or not self.line.try_send(command):
+            self.outbox.put(command)
+
     async def write(self) -> None:
-        """Send what the outbox holds, in its order, until cancelled."""
+        """Send what the outbox holds, until cancelled."""
         try:
             while True:
                 await self.line.send(await self.outbox.next())

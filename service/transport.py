@@ -22,6 +22,17 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         """Cut the connection: the peer sees 1006, unsent bytes are lost."""
         self.transport.abort()
 
+    def try_send(self, frame: str) -> bool:
+        """Write a text frame now, unless the peer reads too slowly or is gone: then `send` waits, or raises.
+
+        The same bytes as by ASGI's `send`, without its coroutines: this runs once a chunk.
+        """
+        if not self.writable.is_set() or self.disconnected or self.close_sent or self.transport.is_closing():
+            return False
+        self.conn.send_text(frame.encode())
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
+
     @property
     def close_code(self) -> int | None:
         """The code of the peer's close frame; None when it sent none. uvicorn reports 1005 for a cut, too."""

@@ -17,7 +17,7 @@ class FakeLine:
         self.close_code: int | None = None
         self.sent: list[Outgoing] = []
         self.is_aborted = False
-        self.is_broken = False
+        self.is_broken = self.is_slow = False
         self._arriving: asyncio.Queue[Event | None] = asyncio.Queue()
 
     def happens(self, event: Event) -> None:
@@ -30,6 +30,12 @@ class FakeLine:
     async def receive(self) -> Sequence[Event] | None:
         event = await self._arriving.get()
         return None if event is None else (event,)
+
+    def try_send(self, command: Outgoing) -> bool:
+        if self.is_broken or self.is_slow:
+            return False
+        self.sent.append(command)
+        return True
 
     async def send(self, command: Outgoing) -> None:
         if self.is_broken:

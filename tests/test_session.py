@@ -8,7 +8,7 @@ import pytest
 
 from service.conversation import events
 from service.conversation.call import Policy, Prompt, Turn
-from service.conversation.commands import AnswerPing, DropLine, Say
+from service.conversation.commands import AnswerPing, DropLine, Outgoing, Say
 from service.conversation.parts import Interjection, Part, Speech
 from service.outbox import ROOM
 from service.session import Session
@@ -158,6 +158,25 @@ async def test_a_peer_that_is_gone_ends_nothing_but_its_line() -> None:
     assert line.sent == []
 
 
+async def test_words_keep_their_order_when_the_peer_reads_again() -> None:
+    async def counts(turn: Turn) -> AsyncGenerator[Part]:
+        for i in range(10):
+            yield Speech(f"{i} ")
+            await asyncio.sleep(0)
+
+    class Moody(FakeLine):
+        async def send(self, command: Outgoing) -> None:
+            self.is_slow = False  # writable again, while this one is still in hand
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await super().send(command)
+
+    moody = Moody()
+    moody.is_slow = True
+    async with on_line(a_session(counts), moody) as line:
+        assert "".join(say.text for say in await line.until_final(0)) == "0 1 2 3 4 5 6 7 8 9 "
+
+
 async def test_an_agent_that_outruns_the_peer_waits() -> None:
     produced = 0
 
@@ -167,11 +186,13 @@ async def test_an_agent_that_outruns_the_peer_waits() -> None:
             produced += 1
             yield Speech("x" * ROOM)
 
-    class Slow(FakeLine):
+    class Stuck(FakeLine):
         async def send(self, command: object) -> None:
             await asyncio.Event().wait()
 
-    async with on_line(a_session(floods), Slow()):
+    stuck = Stuck()
+    stuck.is_slow = True
+    async with on_line(a_session(floods), stuck):
         await asyncio.sleep(0.02)
         assert produced <= 2
 
