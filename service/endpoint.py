@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from litestar import WebSocket
-from litestar.exceptions import WebSocketException
 from litestar.handlers import WebsocketRouteHandler
 
 from service.calls import Calls
@@ -26,7 +25,7 @@ class SocketLine:
     """One WebSocket as the session's Line: a platform's frames over an ASGI socket."""
 
     def __init__(self, socket: Socket, platform: Platform) -> None:
-        self._receive, self._send = socket.receive, socket.send
+        self._receive = socket.receive
         self._platform = platform
         self._now = asyncio.get_running_loop().time
         self._is_closed = False
@@ -50,18 +49,20 @@ class SocketLine:
         return self._transport.try_send(self._platform.encode(command))
 
     async def send(self, command: Outgoing) -> None:
-        await self.send_text(self._platform.encode(command))
+        frame = self._platform.encode(command)
+        while not self._transport.try_send(frame):
+            if self._transport.is_gone:
+                raise LineClosed
+            await self._transport.room()
+
+    def open(self) -> None:
+        """Send what comes first. The socket is new, so there is room for it."""
+        for frame in self._platform.opening():
+            self._transport.try_send(frame)
 
     def abort(self) -> None:
         if not self._is_closed:  # the closing handshake of a peer that left in good order goes out whole
             self._transport.abort()
-
-    async def send_text(self, frame: str) -> None:
-        """Write one frame. Raises LineClosed."""
-        try:
-            await self._send({"type": "websocket.send", "text": frame, "bytes": None})
-        except (OSError, RuntimeError, WebSocketException) as error:  # as ASGI servers tell of a gone peer
-            raise LineClosed from error
 
 
 def line_endpoint(
@@ -78,10 +79,9 @@ def line_endpoint(
         line = SocketLine(socket, platforms[base])
         try:
             await socket.accept()
-            for frame in platforms[base].opening():
-                await line.send_text(frame)
+            line.open()
             await calls.serve(call_id, line)
-        except (LineClosed, OSError):
+        except OSError:
             pass  # gone before the first frame
         except Exception as error:  # noqa: BLE001 - Litestar would close with 4500, which ends the call (A13)
             on_fault(call_id, error)

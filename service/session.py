@@ -108,11 +108,12 @@ class Session:
 
     def happen(self, event: Event) -> None:
         """Put an event into the mailbox, and read the mailbox unless somebody up the stack does."""
-        self._mailbox.append(event)
         if self._is_deciding:
+            self._mailbox.append(event)
             return
         self._is_deciding = True
         try:
+            self._decide(event)
             while self._mailbox:
                 self._decide(self._mailbox.popleft())
         finally:

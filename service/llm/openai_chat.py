@@ -1,98 +1,96 @@
-"""Chat Completions of any OpenAI-compatible endpoint, through the `openai` package.
+"""Chat Completions of any OpenAI-compatible endpoint.
 
-Importing the package takes most of a second, so it is done in a thread, once, when it is warmed up or first used.
+The `openai` package says where a request goes and with which headers, so that targets are set up as its users know
+them. The stream itself is read here: the package's own stream handling costs more CPU than all the rest of the service.
+The package is imported in a thread, once, when it is warmed up or first used.
 """
-
-from __future__ import annotations
 
 import asyncio
 import importlib
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from service.llm.model import (
-    KeyRejected,
-    Message,
-    ModelError,
-    QuotaExhausted,
-    RateLimited,
-    RequestRejected,
-    ServerFailed,
-    StreamBroken,
-    Target,
-    ToolExchange,
-    Unreachable,
-)
+import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from service.llm.http import Connection, HttpFailed, Origin, Pool
+from service.llm.model import Message, StreamBroken, Target, ToolExchange, Unreachable
+from service.llm.wire import AnswerReader, refusal_of
 
-    from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
+_REFUSAL_BYTES = 65_536
+_DROPPED_HEADERS = {"accept-encoding", "connection", "content-length"}
 
-_CONNECT_SECONDS = 5.0
-_SILENCE_SECONDS = 60.0
-"""A guard against dead sockets. How long a caller may wait is the turn budget's to say."""
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """The way to the endpoint: its connections, and a request's head but for its length."""
+
+    pool: Pool
+    head: bytes
 
 
 class OpenAIChat:
-    """One shared client: connections are reused by all calls."""
+    """One pool of connections, shared by all calls."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._client: AsyncOpenAI | None = None
+        self._door: _Door | None = None
         self._opening = asyncio.Lock()
 
     async def stream(self, messages: Sequence[Message | ToolExchange]) -> AsyncGenerator[str]:
-        is_finished = False
-        async with self._request(messages) as chunks:
-            async for chunk in chunks:
-                for choice in chunk.choices:
-                    if choice.delta is not None and choice.delta.content:
-                        yield choice.delta.content
-                    is_finished = is_finished or choice.finish_reason is not None
-        if not is_finished:  # a server that stops ends its chunks as if all were well
-            raise StreamBroken
-
-    @asynccontextmanager
-    async def _request(
-        self, messages: Sequence[Message | ToolExchange]
-    ) -> AsyncIterator[AsyncStream[ChatCompletionChunk]]:
-        client = await self._opened()
+        door = self._door or await self._opened()
+        wire = [part for message in messages for part in _wire(message)]
+        body = msgspec.json.encode({"model": self._target.model, "messages": wire, "stream": True})
+        reader = AnswerReader()
         has_begun = False
         try:
-            wire: Any = [
-                part for message in messages for part in _wire(message)
-            ]  # the SDK's types are a union of dozens
-            stream = await client.chat.completions.create(model=self._target.model, messages=wire, stream=True)
-            has_begun = True
-            try:
-                yield stream
-            finally:
-                await stream.close()  # abandoning the iterator would keep the connection
-        except ModelError:
-            raise
-        except Exception as error:
-            raise (StreamBroken if has_begun else _class_of(error)) from error
+            async with door.pool.exchange(door.head, body) as answer:
+                if answer.status != 200:  # noqa: PLR2004
+                    raise refusal_of(answer.status, await _refusal(answer))
+                has_begun = True
+                while data := await answer.read():
+                    if text := reader.feed(data):
+                        yield text
+                    if reader.failure is not None:
+                        raise reader.failure
+        except HttpFailed as error:
+            raise StreamBroken if has_begun else Unreachable from error
+        if reader.finish_reason is None:  # a server that stops ends its chunks as if all were well
+            raise StreamBroken
 
     async def warm_up(self) -> None:
-        await self._opened()
+        await (await self._opened()).pool.warm_up()
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
+        if self._door is not None:
+            self._door.pool.close()
 
-    async def _opened(self) -> AsyncOpenAI:
+    async def _opened(self) -> _Door:
         async with self._opening:
-            if self._client is None:
+            if self._door is None:
                 openai = await asyncio.to_thread(importlib.import_module, "openai")
-                self._client = openai.AsyncOpenAI(
-                    api_key=self._target.api_key,
-                    base_url=self._target.base_url,
-                    max_retries=0,  # it would wait as long as the endpoint says, while a caller listens
-                    timeout=openai.Timeout(_SILENCE_SECONDS, connect=_CONNECT_SECONDS),
-                )
-            return self._client
+                self._door = _door_of(openai, self._target)
+            return self._door
+
+
+def _door_of(openai: Any, target: Target) -> _Door:  # a module that was imported late
+    """The target as the `openai` package understands it."""
+    client = openai.AsyncOpenAI(api_key=target.api_key, base_url=target.base_url)
+    options = openai._models.FinalRequestOptions.construct(method="post", url="/chat/completions", json_data={})  # noqa: SLF001
+    request = client._build_request(options)  # noqa: SLF001 - private, but nothing public tells it; a test holds it
+    url = request.url
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED_HEADERS}
+    lines = [f"POST {url.raw_path.decode()} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), ""]
+    is_tls = url.scheme == "https"
+    origin = Origin(url.host, url.port or (443 if is_tls else 80), is_tls)
+    return _Door(Pool(origin), "\r\n".join(lines).encode())
+
+
+async def _refusal(answer: Connection) -> bytes:
+    body = b""
+    while len(body) < _REFUSAL_BYTES and (data := await answer.read()):
+        body += data
+    return body
 
 
 def _wire(message: Message | ToolExchange) -> list[dict[str, object]]:
@@ -104,19 +102,3 @@ def _wire(message: Message | ToolExchange) -> list[dict[str, object]]:
         {"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]},
         {"role": "tool", "tool_call_id": call.id, "content": message.result},
     ]
-
-
-def _class_of(error: Exception) -> type[ModelError]:
-    import openai  # noqa: PLC0415 - it raised the error, so it is loaded
-
-    match error:
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return KeyRejected
-        case openai.RateLimitError():
-            return QuotaExhausted if error.code == "insufficient_quota" else RateLimited
-        case openai.InternalServerError():
-            return ServerFailed
-        case openai.APIStatusError():
-            return RequestRejected
-        case _:
-            return Unreachable

@@ -81,6 +81,8 @@ class CallLog:
         self._words: dict[str, _Words] | None = {} if log_content else None
 
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
+        if self._words is None and isinstance(event, events.ReplyDrafted) and len(answer) == 1:
+            return  # a chunk: nothing to log, many times a second
         match event:
             case events.CallStarted() | events.CallResumed():
                 self._log.info("line.opened", call_id=call_id, resumed=isinstance(event, events.CallResumed))

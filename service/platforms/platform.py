@@ -18,7 +18,7 @@ class Platform(Protocol):
         """Whether call details will come, so that the greeting may wait for them."""
         ...
 
-    def opening(self) -> Sequence[str]:
+    def opening(self) -> Sequence[bytes]:
         """The frames that are sent before anything else."""
         ...
 
@@ -26,7 +26,7 @@ class Platform(Protocol):
         """What a frame says, received at the moment `at`. Never raises: what it cannot read is an oddity."""
         ...
 
-    def encode(self, command: Outgoing) -> str:
+    def encode(self, command: Outgoing) -> bytes:
         """The frame that carries the command. Never raises."""
         ...
 

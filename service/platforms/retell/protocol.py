@@ -52,9 +52,9 @@ class Retell:
     def tells_call_details(self) -> bool:
         return self.call_details
 
-    def opening(self) -> Sequence[str]:
+    def opening(self) -> Sequence[bytes]:
         flags = messages.ConfigFlags(self.auto_reconnect, self.call_details, self.transcript_with_tool_calls)
-        return (_text(messages.Config(flags)),)  # A3
+        return (_bytes(messages.Config(flags)),)  # A3
 
     def decode(self, frame: str | bytes, at: float) -> Sequence[Event]:
         if isinstance(frame, bytes):
@@ -64,8 +64,8 @@ class Retell:
         except (msgspec.DecodeError, RecursionError) as error:
             return _salvaged(frame, error, at)
 
-    def encode(self, command: Outgoing) -> str:
-        return _text(_message(command))
+    def encode(self, command: Outgoing) -> bytes:
+        return _bytes(_message(command))
 
     def assumption_broken_by(self, oddity: Oddity) -> str | None:
         return BROKEN_BY.get(oddity)
@@ -225,12 +225,12 @@ def _share(value: float | None) -> float | None:
     return None if value is None else min(1.0, max(0.0, value))
 
 
-def _text(message: messages.AnyToRetell) -> str:
+def _bytes(message: messages.AnyToRetell) -> bytes:
     try:
-        return messages.encode(message).decode()
+        return messages.encode(message)
     except UnicodeEncodeError:  # half an emoji, from an agent's own code: the other words matter more
         whole = _without_lone_surrogates(msgspec.to_builtins(message))
-        return messages.encode(msgspec.convert(whole, type(message))).decode()
+        return messages.encode(msgspec.convert(whole, type(message)))
 
 
 def _without_lone_surrogates(value: Any) -> Any:  # whatever JSON holds
