@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test lock readme clean
+.PHONY: help setup run run-local test cold-start lock readme clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
@@ -47,6 +47,9 @@ lock: setup
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(LOCK) --no-deps requirements-local.in -o requirements-local.lock
+
+cold-start: setup
+	$(BIN)/python infra/cold_start.py
 
 readme: setup
 	$(BIN)/python infra/readme.py

@@ -1,6 +1,8 @@
 """The composition root: the only module that knows every other."""
 
 import asyncio
+import gc
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -71,6 +73,11 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
 
 def create_agent(settings: Settings) -> Agent:
     """The agent that the settings choose. Raises SettingsError."""
+    zone, base_url = _zone_of(settings), settings.openai_base_url
+    if base_url is not None and not re.match(r"https?://[^/\s]+", base_url):
+        raise SettingsError(
+            f"OPENAI_BASE_URL is {base_url!r}, but must be an address such as http://127.0.0.1:8000/v1."
+        )
     name = settings.agent or ("receptionist" if settings.openai_api_key else "dummy")
     if name in WITHOUT_MODEL:
         return WITHOUT_MODEL[name]()
@@ -82,13 +89,11 @@ def create_agent(settings: Settings) -> Agent:
             f"The agent '{name}' needs a model: set OPENAI_API_KEY (any word for an endpoint that wants none, with "
             "OPENAI_BASE_URL), or CUEBOX_AGENT=dummy to go without."
         )
-    zone = zone_of(settings)
-    target = Target(settings.model, settings.openai_api_key, settings.openai_base_url)
+    target = Target(settings.model, settings.openai_api_key, base_url)
     return WITH_MODEL[name](OpenAIChat(target), lambda: datetime.now(zone))
 
 
-def zone_of(settings: Settings) -> ZoneInfo:
-    """The zone of dates. Raises SettingsError."""
+def _zone_of(settings: Settings) -> ZoneInfo:
     try:
         return ZoneInfo(settings.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -102,3 +107,5 @@ async def _warm_up(agent: Agent) -> None:
         await agent.warm_up()
     except Exception as error:  # noqa: BLE001 - the agent is user code, and the first turn will try again
         structlog.get_logger().warning("agent.warm_up_failed", agent=agent.name, error=type(error).__name__)
+    gc.collect()
+    gc.freeze()  # what start has made stays: the collector need not look at it again, in the middle of a turn

@@ -10,12 +10,13 @@ from enum import Enum
 from service.agents.agent import Agent
 from service.app import create_agent
 from service.conversation.call import Prompt, Turn
-from service.conversation.parts import Speech
+from service.conversation.parts import HangUp, Interjection, Part, PressDigits, Speech, Transfer
 from service.conversation.transcript import Speaker, Utterance
 from service.llm import model
 from service.settings import Settings, unknown_variables, variable_of
 
-_QUESTION = Utterance(Speaker.CALLER, "Hello, can you hear me?")
+_GREETING = Turn("check", 0, 0, Prompt.GREETING)
+_ANSWER = Turn("check", 1, 1, Prompt.CALLER_SPOKE, (Utterance(Speaker.CALLER, "Hello, can you hear me?"),))
 
 _REMEDIES: dict[type[Exception], str] = {
     model.KeyRejected: "the endpoint does not take the key: look at OPENAI_API_KEY, and whether it may use this model",
@@ -25,6 +26,7 @@ _REMEDIES: dict[type[Exception], str] = {
     model.ServerFailed: "the endpoint failed: try again, and look at the provider's status page",
     model.Unreachable: "there is no connection: look at OPENAI_BASE_URL and the network",
     model.StreamBroken: "the answer broke off: try again",
+    model.NothingSaid: "the model answered without a word to speak: try again, or another model",
     TimeoutError: "no answer within CUEBOX_TURN_BUDGET",
 }
 
@@ -55,8 +57,8 @@ async def findings(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
         yield Finding(Verdict.ODD, "setting", "CUEBOX_LOG_CONTENT is on: the log will hold what callers say.")
     yield Finding(Verdict.GOOD, "agent", _choice_of(settings, agent))
     try:
-        yield await _greeting(agent)
-        yield await _answer(agent, settings.turn_budget)
+        yield await _tried(agent, "greeting", _GREETING, settings.turn_budget, "none: the caller speaks first")
+        yield await _tried(agent, "answer", _ANSWER, settings.turn_budget, "none: the caller would hear silence")
     finally:
         await agent.close()
 
@@ -71,21 +73,17 @@ def _choice_of(settings: Settings, agent: Agent) -> str:
     return f"{agent.name} ({why}){where}"
 
 
-async def _greeting(agent: Agent) -> Finding:
-    words, _, _ = await _words(agent, Turn("check", 0, 0, Prompt.GREETING))
-    return Finding(Verdict.GOOD, "greeting", words or "none: the caller speaks first")
-
-
-async def _answer(agent: Agent, budget: float) -> Finding:
+async def _tried(agent: Agent, subject: str, turn: Turn, budget: float, silence: str) -> Finding:
     try:
         async with timeout(budget):
             await agent.warm_up()
-            words, first, whole = await _words(agent, Turn("check", 1, 1, Prompt.CALLER_SPOKE, (_QUESTION,)))
+            words, first, whole = await _words(agent, turn)
     except Exception as error:  # noqa: BLE001 - an agent is user code, and to find its faults is what this is for
-        return Finding(Verdict.BAD, "answer", f"{type(error).__name__}: {_REMEDIES.get(type(error), str(error))}")
+        return Finding(Verdict.BAD, subject, f"{type(error).__name__}: {_REMEDIES.get(type(error), str(error))}")
     if not words:
-        return Finding(Verdict.ODD, "answer", "the agent said nothing: the caller would hear silence")
-    return Finding(Verdict.GOOD, "answer", f"first words after {first * 1000:.0f} ms, all after {whole:.1f} s: {words}")
+        is_greeting = turn.prompt is Prompt.GREETING
+        return Finding(Verdict.GOOD if is_greeting else Verdict.ODD, subject, silence)
+    return Finding(Verdict.GOOD, subject, f"{words} (first words after {first * 1000:.0f} ms, all after {whole:.1f} s)")
 
 
 async def _words(agent: Agent, turn: Turn) -> tuple[str, float, float]:
@@ -95,7 +93,17 @@ async def _words(agent: Agent, turn: Turn) -> tuple[str, float, float]:
     said = ""
     async with aclosing(agent.reply(turn)) as parts:
         async for part in parts:
-            if isinstance(part, Speech) and part.text.strip():
-                first = first or time.monotonic() - start
-                said += part.text
-    return said, first, time.monotonic() - start
+            words = _spoken(part)
+            first = first or (time.monotonic() - start if words.strip() else 0.0)
+            said += words
+    return said.strip(), first, time.monotonic() - start
+
+
+def _spoken(part: Part) -> str:
+    match part:
+        case Speech() | Interjection():
+            return part.text
+        case HangUp() | Transfer() | PressDigits():
+            return part.words
+        case _:
+            return ""

@@ -1,6 +1,7 @@
 """`cuebox`: parse, call, print. Each command imports what it needs, so that `serve` starts fast."""
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -92,6 +93,8 @@ def call(url: str | None, call_id: str | None) -> None:
 
     from service.simulator.terminal import call_from_terminal
 
+    if call_id is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", call_id):
+        raise click.BadParameter("a call id is 1 to 128 of A-Z a-z 0-9 _ -", param_hint="--call-id")
     if url is not None:
         sys.exit(asyncio.run(call_from_terminal(url, call_id=call_id)))
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from service.conversation.commands import AnswerPing, Interject, Outgoing, Say
+from service.conversation.commands import AnswerPing, Interject, Outgoing, Say, ShowToolCall, ShowToolResult, TellPage
 
 ROOM = 65_536
 """Characters that may wait before the reply that makes them has to wait too."""
@@ -91,4 +91,14 @@ class Outbox:
 
 def _size(command: Outgoing) -> int:
     """Characters, and something for the frame around them."""
-    return 64 + len(command.text) if isinstance(command, Say | Interject) else 256
+    match command:
+        case Say() | Interject():
+            return 64 + len(command.text)
+        case ShowToolCall():
+            return 256 + len(command.call.arguments)
+        case ShowToolResult():
+            return 256 + len(command.answer.content)
+        case TellPage():
+            return 256 + len(command.message.json)
+        case _:
+            return 256

@@ -1,6 +1,7 @@
 """uvicorn, set up so that nothing of it closes a call."""
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -101,11 +102,13 @@ def bind(settings: Settings, port: int | None = None) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the second word waits for the first's ACK
     try:
         listener.bind((settings.host, port))
+        listener.listen(2048)  # or two services could both believe that the port is theirs
     except OSError as error:
         listener.close()
+        is_taken = error.errno == errno.EADDRINUSE
+        remedy = "stop the other program there, or set PORT" if is_taken else "set HOST and PORT to an address of here"
         raise SettingsError(
-            f"Cannot listen on {settings.host}:{port} ({error.strerror or error}): "
-            "stop the other program there, or set PORT (and HOST)."
+            f"Cannot listen on {settings.host}:{port} ({error.strerror or error}): {remedy}."
         ) from error
     listener.set_inheritable(True)
     return listener

@@ -108,12 +108,11 @@ class Session:
 
     def happen(self, event: Event) -> None:
         """Put an event into the mailbox, and read the mailbox unless somebody up the stack does."""
+        self._mailbox.append(event)
         if self._is_deciding:
-            self._mailbox.append(event)
             return
         self._is_deciding = True
         try:
-            self._decide(event)
             while self._mailbox:
                 self._decide(self._mailbox.popleft())
         finally:
@@ -159,7 +158,7 @@ class Session:
             case commands.StartReply():
                 visit.start_reply(self._reply(visit, command.turn))
             case commands.CancelReply():
-                visit.cancel_reply(command.turn_id)
+                visit.cancel_reply(None if command.keeps_words else command.turn_id)
             case commands.DropLine():
                 visit.line.abort()
             case _:
@@ -222,16 +221,16 @@ class _Visit:
         self.outbox.drop_interjections()  # they belong to turns before this one
         self._reply = self._tasks.create_task(reply)
 
-    def cancel_reply(self, turn_id: int) -> None:
-        """Stop the reply in flight and drop what waits of its turn. The TaskGroup awaits its end."""
+    def cancel_reply(self, stale: int | None = None) -> None:
+        """Stop the reply in flight and drop what waits of a stale turn. The TaskGroup awaits its end."""
         if self._reply is not None:
             self._reply.cancel()
-        self.outbox.drop_words(turn_id)
+        if stale is not None:
+            self.outbox.drop_words(stale)
 
     def replace(self) -> None:
         """Say nothing more on this line, and cut it."""
-        if self._reply is not None:
-            self._reply.cancel()
+        self.cancel_reply()
         self.outbox.mute()
         self.line.abort()
 

@@ -90,7 +90,7 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     known = [variable_of(field) for field in Settings.__struct_fields__]
     for name in sorted(environ):
         if name.startswith("CUEBOX_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             yield f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
 
 

@@ -44,7 +44,8 @@ def test_the_agent_is_chosen_by_setting_or_by_the_key(settings: Settings, name: 
         (Settings(agent="nobody"), "CUEBOX_AGENT is 'nobody', but the agents here are: dummy, receptionist"),
         (Settings(agent="receptionist"), "needs a model: set OPENAI_API_KEY"),
         (Settings(openai_api_key="k", timezone="Mars/Olympus"), "CUEBOX_TIMEZONE is 'Mars/Olympus'"),
-        (Settings(openai_api_key="k", timezone="../etc"), "CUEBOX_TIMEZONE"),
+        (Settings(timezone="../etc"), "CUEBOX_TIMEZONE"),
+        (Settings(openai_base_url="localhost:8000"), "OPENAI_BASE_URL is 'localhost:8000'"),
     ],
 )
 def test_what_cannot_be_started_is_told_in_one_sentence(settings: Settings, sentence: str) -> None:

@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
+from service.server import bind
+from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Refuse, Script
 
@@ -81,6 +83,12 @@ def test_a_taken_port_ends_the_start_with_one_sentence_and_code_2() -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_port_that_another_service_is_about_to_use_is_taken() -> None:
+    with bind(Settings(), port=0) as bound:
+        result = cuebox("serve", PORT=str(bound.getsockname()[1]))
+    assert result.returncode == 2
+
+
 def test_unknown_settings_are_warned_of_and_the_service_starts() -> None:
     process = subprocess.Popen(
         [*CUEBOX, "serve"],
@@ -116,7 +124,7 @@ def test_check_finds_the_dummy_well() -> None:
         (Script("I can hear you."), 0, "I can hear you."),
         (Script("", fault=Refuse(401)), 1, "look at OPENAI_API_KEY"),
         (Script("", fault=Refuse(404)), 1, "look at CUEBOX_MODEL"),
-        (Script("**"), 0, "the caller would hear silence"),
+        (Script("**"), 1, "NothingSaid"),
     ],
 )
 async def test_check_tries_the_model(script: Script, code: int, text: str) -> None:

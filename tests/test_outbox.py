@@ -1,7 +1,10 @@
 import asyncio
 
-from service.conversation.commands import AnswerPing, Interject, Outgoing, Say, TellPage
+import pytest
+
+from service.conversation.commands import AnswerPing, Interject, Outgoing, Say, ShowToolCall, ShowToolResult, TellPage
 from service.conversation.parts import PageMessage
+from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.outbox import MAX_PONGS, ROOM, Outbox
 
 EMPTY_GREETING = Say(0, "", is_final=True)
@@ -55,6 +58,23 @@ async def test_a_full_outbox_holds_the_reply_back_until_the_peer_reads() -> None
         assert not waiting.done()
         await outbox.next()
     assert waiting.done()
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        TellPage(PageMessage.of({"a": "x" * ROOM})),
+        ShowToolCall(ToolCalled("t", "find", "x" * ROOM)),
+        ShowToolResult(ToolAnswered("t", "x" * ROOM)),
+        Interject(1, "x" * ROOM),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+async def test_whatever_is_large_counts(large: Outgoing) -> None:
+    outbox = Outbox()
+    outbox.put(large)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(outbox.room(), 0.01)
 
 
 async def test_dropping_words_makes_room() -> None:

@@ -28,10 +28,9 @@ def chat_of(turn: Turn, instructions: str) -> list[Message | ToolExchange]:
     the provider can reuse what it computed for it.
     """
     heard = list(_in_turns(_messages(turn.history)))
-    spoke_last = bool(heard) and isinstance(heard[-1], Message) and heard[-1].role is Role.USER
     if turn.prompt is Prompt.CALLER_SILENT:
         heard.append(Message(Role.SYSTEM, SILENCE_NUDGE))
-    elif not spoke_last and not heard:
+    elif not heard:
         heard.append(Message(Role.SYSTEM, OPENING_NUDGE))
     return [Message(Role.SYSTEM, instructions), *heard]
 

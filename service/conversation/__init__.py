@@ -5,7 +5,9 @@
 - `machine`     `Conversation.receive(event) -> list[Command]`, its rules numbered at the head
 - `transcript`  what was said, and what of it was heard
 - `playout`     which words the caller has probably heard by now
+- `reply`       a turn between its request and its settlement
 - `settlement`  how a turn ended
+- `silence`     when a line that says nothing is given up
 - `parts`       what an agent may answer with
 - `call`        what is known of a call and of a turn
 """

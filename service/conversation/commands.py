@@ -76,10 +76,11 @@ class StartReply:
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
-    """Stop the agent if it still drafts turn `index`, and drop what waits to be sent of it."""
+    """Stop the agent if it still drafts turn `index`, and drop what waits to be sent of it, unless it `keeps_words`."""
 
     index: int
     turn_id: int
+    keeps_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)

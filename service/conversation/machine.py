@@ -17,7 +17,7 @@ Rule 10  An action travels on the final frame, at most one a turn (hang up befor
          overtaken turn has none. A farewell has words, because an empty one hangs up at once.
 Rule 11  Every turn is settled exactly once: by the next request, interjection or line, or by the end.
 Rule 12  A line that fell silent is dropped, never closed: 8 s after the last frame where pings had come,
-         10 minutes where none ever did.
+         10 minutes where none ever did. A stall of our own is not their silence.
 Rule 13  A ping is answered whatever else goes on, and changes nothing.
 Rule 14  The history is what was heard. An utterance that the caller cut off is marked.
 
@@ -34,10 +34,9 @@ from service.conversation.commands import Command
 from service.conversation.events import DeadlineKind, Event, Oddity
 from service.conversation.reply import OpenTurn, closing_words
 from service.conversation.settlement import settled, settled_at_end
+from service.conversation.silence import Silence
 from service.conversation.transcript import Hearing, Mark, ToolAnswered, ToolCalled, Transcript, has_agent_words
 
-PINGED_LINE_SILENCE = 8.0
-UNPINGED_LINE_SILENCE = 600.0
 FRESH_CALL_AGE = 5.0
 """A call that had started longer before its first line here was greeted by another process (seconds)."""
 
@@ -54,14 +53,15 @@ class Conversation:
         self._policy = policy
         self._details: CallDetails | None = None
         self._started_at = self._started_epoch = 0.0
-        self._is_connected = self._is_pinged = False
+        self._is_connected = False
+        self._silence = Silence(0.0)
         self._is_greeting_due = True  # not spoken yet, nor found needless
         self._awaits_details = self._is_taken_for_ongoing = False
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
         self._turns = self._lines = self._interrupt_id = 0
         self._hearing = Hearing()
-        self._last_frame_at = self._line_closed_at = 0.0
+        self._line_closed_at = 0.0
         self._outcomes: Counter[Outcome] = Counter()
         self._oddities: Counter[str] = Counter()
 
@@ -78,7 +78,7 @@ class Conversation:
             case events.CallStarted() | events.CallResumed() | events.CallDisconnected() | events.CallEnded():
                 return self._on_line(event)
             case _:
-                self._last_frame_at = event.at
+                self._silence.broken(event.at)
                 return self._on_frame(event)
 
     def _on_frame(self, event: events.FrameEvent) -> Commands:
@@ -114,10 +114,10 @@ class Conversation:
                 assert_never(event)
 
     def _open_line(self, at: float) -> Commands:
-        self._is_connected, self._is_pinged, self._newest_id = True, False, None
+        self._is_connected, self._newest_id = True, None
         self._lines += 1
-        self._last_frame_at = at
-        guard = commands.SetDeadline(DeadlineKind.LINE, at + UNPINGED_LINE_SILENCE)
+        self._silence = Silence(at)
+        guard = commands.SetDeadline(DeadlineKind.LINE, self._silence.until)
         if not self._is_greeting_due:
             return [guard, *self._greet_silently()]
         if self._details is None and self._policy.details_expected:
@@ -142,11 +142,9 @@ class Conversation:
         return [*left, commands.RecordCall(record)]
 
     def _on_ping(self, event: events.Pinged) -> Commands:
-        answer = commands.AnswerPing(event.timestamp)
-        if self._is_pinged:
-            return [answer]
-        self._is_pinged = True
-        return [answer, commands.SetDeadline(DeadlineKind.LINE, event.at + PINGED_LINE_SILENCE)]
+        is_first = self._silence.pinged(event.at)
+        guard = [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)] if is_first else []
+        return [commands.AnswerPing(event.timestamp), *guard]
 
     def _on_deadline(self, event: events.DeadlinePassed) -> Commands:
         match event.kind:
@@ -157,7 +155,8 @@ class Conversation:
                 if turn is None or not turn.is_drafting or event.at < turn.asked_at + self._policy.turn_budget:
                     return []
                 timeout = events.ReplyFailed(event.at, turn.index, "timeout")
-                return [commands.CancelReply(turn.index, turn.turn_id), *self._on_reply(turn, timeout)]
+                stop = commands.CancelReply(turn.index, turn.turn_id, keeps_words=True)
+                return [stop, *self._on_reply(turn, timeout)]
             case DeadlineKind.LINE:
                 return self._on_quiet_line(event.at)
             case _:
@@ -166,10 +165,9 @@ class Conversation:
     def _on_quiet_line(self, at: float) -> Commands:
         if not self._is_connected:
             return []
-        silence = PINGED_LINE_SILENCE if self._is_pinged else UNPINGED_LINE_SILENCE
-        if at < self._last_frame_at + silence:  # rather than moving the deadline with every frame
-            return [commands.SetDeadline(DeadlineKind.LINE, self._last_frame_at + silence)]
-        return [commands.DropLine("silent")]
+        if self._silence.lasts(at):
+            return [commands.DropLine("silent")]
+        return [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)]
 
     def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
         self._oddities[oddity.value] += 1
@@ -205,31 +203,30 @@ class Conversation:
         if self._newest_id is not None and event.turn_id <= self._newest_id:
             return self._odd(Oddity.REQUEST_NOT_NEWER)  # rule 3
         self._newest_id = event.turn_id
-        heard = self._on_transcript(event.transcript, event.at)
+        told = self._on_transcript(event.transcript, event.at)
         if self._turn is not None:
             by = event.prompt.value
-            heard += self._overtake(self._turn, settled(self._turn, event.transcript, event.at, overtaken_by=by))
-        if self._awaits_details:
-            heard += self._greet_silently()  # rule 5: the caller spoke first
-        self._is_greeting_due = False
-        return [*heard, *self._begin(event.turn_id, event.prompt, event.at)]
+            told += self._overtake(self._turn, settled(self._turn, event.transcript, event.at, overtaken_by=by))
+        if self._is_greeting_due:
+            told += self._greet_silently()  # rule 5: the caller spoke first
+        return [*told, *self._begin(event.turn_id, event.prompt, event.at)]
 
     def _on_transcript(self, transcript: Transcript | None, at: float) -> Commands:
         if transcript is None:
             return []
-        shrank = self._odd(Oddity.TRANSCRIPT_SHRANK) if len(transcript) < len(self._hearing.rows) else []
+        told = self._odd(Oddity.TRANSCRIPT_SHRANK) if len(transcript) < len(self._hearing.rows) else []
         self._hearing.rows = transcript
         if self._is_taken_for_ongoing and transcript:
             self._is_taken_for_ongoing = False
             if not has_agent_words(transcript):  # then nobody greeted the caller
-                shrank += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
+                told += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
         if self._turn is not None and self._turn.has_spoken:
             heard = self._turn.words_heard(transcript)
             if heard is not None:
                 self._turn.playout.correct(heard, at)
         if self._awaits_details and has_agent_words(transcript):
-            return [*shrank, *self._greet_silently()]
-        return shrank
+            return [*told, *self._greet_silently()]
+        return told
 
     def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
         turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows))

@@ -7,6 +7,8 @@ moment they were sent or the words before them ended, and each transcript correc
 
 from collections.abc import Sequence
 
+from service.conversation.transcript import words_of
+
 WORDS_PER_SECOND = 2.7
 """English as text-to-speech reads it, pauses included."""
 
@@ -17,23 +19,23 @@ _SKIP = 8
 class Playout:
     """Which words of one reply the caller has probably heard by now."""
 
-    __slots__ = ("_heard", "_is_inside_word", "_rate", "_since", "sent")
+    __slots__ = ("_heard", "_last", "_rate", "_since", "sent")
 
     def __init__(self, words_per_second: float = WORDS_PER_SECOND) -> None:
         self._rate = words_per_second
         self._heard = 0.0  # at the moment `_since`
         self._since = 0.0
-        self._is_inside_word = False
+        self._last = ""
         self.sent = 0
 
     def say(self, text: str, at: float) -> None:
         """Text was sent. A word cut across two chunks counts once."""
         if not text:
             return
-        words = len(text.split())
-        if self._is_inside_word and not text[0].isspace():
+        words = len(words_of(text))
+        if text[0].isalnum() and self._last.isalnum() and len(words_of(self._last + text[0])) == 1:
             words -= 1
-        self._is_inside_word = not text[-1].isspace()
+        self._last = text[-1]
         self._heard, self._since = self._heard_until(at), at
         self.sent += words
 

@@ -71,7 +71,8 @@ class OpenTurn:
 
     def words_heard(self, transcript: Sequence[Row]) -> int | None:
         """How many of its words the transcript shows; None when the two cannot be aligned."""
-        return heard_of(words_of(self.text), self.mark.heard_since(transcript))
+        said = words_of(self.text)
+        return heard_of(said, self.mark.heard_since(transcript, at_most=4 * len(said) + 100))
 
 
 def closing_words(action: Action | None, policy: Policy, *, after: str) -> str:

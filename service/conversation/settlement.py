@@ -40,9 +40,11 @@ def settled_at_end(turn: OpenTurn, transcript: Sequence[Row], at: float, *, line
     Where the transcript stopped short, the playout estimate says whether the caller had time to hear the rest.
     """
     said = len(words_of(turn.text))
-    heard = turn.words_heard(transcript) or 0
+    heard = turn.words_heard(transcript)
     if turn.final_at is None:
-        result = _Heard(Outcome.DISCONNECTED, heard)
+        result = _Heard(Outcome.DISCONNECTED, heard or 0)
+    elif heard is None:
+        result = _Heard(Outcome.COMPLETED, said, is_unknown=True)
     elif heard >= COMPLETED_SHARE * said:
         result = _Heard(Outcome.COMPLETED, heard)
     elif turn.playout.runs_out_at() <= line_closed_at:
@@ -62,10 +64,10 @@ def _by_what_was_heard(turn: OpenTurn, said: int, heard: int | None, overtaken_b
         return _Heard(Outcome.SUPERSEDED, 0)
     if is_over and heard >= COMPLETED_SHARE * said:
         return _Heard(Outcome.COMPLETED, heard)
-    if overtaken_by == Prompt.CALLER_SILENT.value:
-        # Nobody interrupts by being silent: the platform spells the words in another way than we did.
-        return _Heard(Outcome.COMPLETED, heard, is_unknown=True)
-    return _Heard(Outcome.INTERRUPTED, heard)
+    if overtaken_by == Prompt.CALLER_SPOKE.value:
+        return _Heard(Outcome.INTERRUPTED, heard)
+    # Nobody interrupts by being silent, nor does our own interjection.
+    return _Heard(Outcome.COMPLETED if is_over else Outcome.SUPERSEDED, heard, is_unknown=is_over)
 
 
 def _record(turn: OpenTurn, at: float, said: int, result: _Heard, overtaken_by: str) -> TurnRecord:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import groupby
+from itertools import groupby, islice
 from types import UnionType
 
 
@@ -125,9 +125,13 @@ class Mark:
             return cls()
         return cls(len(transcript) - 1, len(_agent_words(transcript[-1])))
 
-    def heard_since(self, transcript: Sequence[Row]) -> list[str]:
-        """The agent's words behind the mark, compared as `words_of` compares."""
-        words = [word for row in transcript[self.row :] for word in _agent_words(row)]
+    def heard_since(self, transcript: Sequence[Row], at_most: int) -> list[str]:
+        """The agent's words behind the mark, about `at_most` of them, compared as `words_of` compares."""
+        words: list[str] = []
+        for row in islice(transcript, self.row, None):
+            words += _agent_words(row)
+            if len(words) > self.words + at_most:
+                break
         return words[self.words :]
 
 

@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._is_paused = False
         self._has_head = False
+        self._may_stay = True
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
 
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.is_complete = True
+        self._may_stay = self._parser.should_keep_alive()  # asked a moment later, the parser has forgotten
 
     # What the caller calls.
 
@@ -131,7 +133,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        return self.is_open and self.is_complete and (self._parser.should_keep_alive() if self._has_head else True)
+        return self.is_open and self.is_complete and self._may_stay
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()

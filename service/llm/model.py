@@ -76,6 +76,7 @@ class ModelError(Exception):
         +-- ServerFailed
         +-- Unreachable
         +-- StreamBroken   it began to answer
+        +-- NothingSaid    it answered without a word to speak
     """
 
 
@@ -113,3 +114,7 @@ class Unreachable(ModelUnavailable):
 
 class StreamBroken(ModelUnavailable):
     """The answer began and did not come to its end."""
+
+
+class NothingSaid(ModelUnavailable):
+    """The answer came to its end and had no word that can be spoken."""

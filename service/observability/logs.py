@@ -90,10 +90,16 @@ class CallLog:
                 self._log.info("line.closed", call_id=call_id, close_code=event.code)
             case _:
                 pass
-        if self._words is not None:
-            self._words.setdefault(call_id, _Words()).take(event, answer)
         for command in answer:
             self._command(call_id, command)
+        if self._words is not None:  # after the turn before was logged with the words before
+            self._listen(self._words, call_id, event, answer)
+
+    def _listen(self, words: "dict[str, _Words]", call_id: str, event: Event, answer: Sequence[Command]) -> None:
+        if isinstance(event, events.CallStarted):
+            words[call_id] = _Words(call_id)
+        if call_id in words:
+            words[call_id].take(event, answer)
 
     def failed(self, call_id: str, error: Exception) -> None:
         while isinstance(error, ExceptionGroup):
@@ -129,13 +135,14 @@ class CallLog:
 class _Words:
     """What was said around a turn, kept only while the call may be kept at all."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
         self._caller = ""
         self._agent: list[str] = []
-        self._may_store = True
+        self._may_store = False  # until the details tell
 
     def take(self, event: Event, answer: Sequence[Command]) -> None:
-        if isinstance(event, events.CallDetailsReceived):
+        if isinstance(event, events.CallDetailsReceived) and event.details.call_id == self._call_id:
             self._may_store = event.details.may_store_content
         starts = any(isinstance(command, commands.StartReply) for command in answer)
         if starts:

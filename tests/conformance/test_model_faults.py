@@ -99,9 +99,9 @@ async def test_case_34_a_model_that_keeps_its_caller_waiting_with_retry_after_is
         assert await one_each(model, [Refuse(429, retry_after=30)], turn_budget=0.6) == [APOLOGY]
 
 
-async def test_case_35_a_model_that_says_nothing_completes_its_turn() -> None:
+async def test_case_35_a_model_that_says_nothing_is_apologised_for() -> None:
     async with StandInModel() as model:
-        assert await one_each(model, [Empty()]) == [""]
+        assert await one_each(model, [Empty()]) == [APOLOGY]
 
 
 async def test_case_32_a_model_that_is_not_there_is_apologised_for() -> None:

@@ -180,7 +180,7 @@ def test_rule_5_a_greeting_that_never_began_is_spoken_on_the_next_line() -> None
 def test_rule_5_a_greeting_overtaken_before_its_words_stays_unspoken() -> None:
     play = Play()
     play.starts()
-    play.asks(1, caller("Hello?"))
+    assert Say(0, "", is_final=True) in play.asks(1, caller("Hello?"))
     play.resumes()
     assert [turn.turn.prompt for turn in play.turns] == [Prompt.GREETING, Prompt.CALLER_SPOKE]
 

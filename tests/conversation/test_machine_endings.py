@@ -29,7 +29,7 @@ def test_rule_8_a_turn_that_outlives_its_budget_has_failed() -> None:
     assert SetDeadline(DeadlineKind.TURN, play.at + 25) in play.asks(1, HELLO, caller("Hi"))
     play.waits(25)
     cancelled, apology = play.passes(DeadlineKind.TURN)
-    assert cancelled == CancelReply(1, 1)
+    assert cancelled == CancelReply(1, 1, keeps_words=True)
     assert apology == Say(1, play.policy.lines.apology, is_final=True)
     play.asks(2, HELLO, caller("Hi?"))
     assert (play.records[-1].outcome, play.records[-1].reason) == (Outcome.FAILED, "timeout")
@@ -126,6 +126,7 @@ def test_an_interjection_overtakes_its_turn() -> None:
     assert isinstance(first, Interject)
     assert first.text == "Hold on. Goodbye."
     assert play.drafts("Stale.", index=1) == []
+    assert play.records[-1].outcome is Outcome.SUPERSEDED
     play.asks(2, HELLO, caller("Hi"))
     second = play.drafts(parts.Interjection("And again."))[-1]
     assert isinstance(second, Interject)
@@ -202,6 +203,15 @@ def test_rule_12_a_line_that_never_pinged_is_left_alone_for_ten_minutes() -> Non
     play.waits(1)
     assert play.passes(DeadlineKind.LINE) == [SetDeadline(DeadlineKind.LINE, play.at + 599)]
     play.waits(599)
+    assert play.passes(DeadlineKind.LINE) == [DropLine("silent")]
+
+
+def test_rule_12_a_stall_of_our_own_is_not_their_silence() -> None:
+    play = greeted()
+    play.pings()
+    play.waits(30)
+    assert play.passes(DeadlineKind.LINE) == [SetDeadline(DeadlineKind.LINE, play.at + 1)]
+    play.waits(1)
     assert play.passes(DeadlineKind.LINE) == [DropLine("silent")]
 
 

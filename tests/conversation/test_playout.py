@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.conversation.playout import WORDS_PER_SECOND, Playout, heard_of
+from service.conversation.transcript import words_of
 
 
 def test_words_are_heard_at_the_rate_of_speech() -> None:
@@ -17,6 +18,13 @@ def test_a_word_cut_across_chunks_counts_once() -> None:
     for chunk in ("Good", " mor", "ning", ", ", "", "Sir"):
         playout.say(chunk, at=0)
     assert playout.sent == 3
+
+
+def test_languages_without_spaces_are_counted_as_they_are_compared() -> None:
+    playout = Playout()
+    for chunk in ("我们的营业", "时间是", "nine ", "to fi", "ve"):
+        playout.say(chunk, at=0)
+    assert playout.sent == 11 == len(words_of("我们的营业时间是nine to five"))
 
 
 def test_words_sent_after_silence_are_heard_from_then() -> None:
@@ -46,7 +54,7 @@ def test_never_more_is_heard_than_was_said_and_never_less_than_before(
         playout.say(text, at)
         assert before <= playout.heard(at) <= playout.sent
         before = playout.heard(at)
-    assert playout.sent == len("".join(text for text, _ in chunks).split())
+    assert playout.sent == len(words_of("".join(text for text, _ in chunks)))
     assert playout.heard(playout.runs_out_at() + rest + 1 / WORDS_PER_SECOND) == playout.sent
 
 

@@ -60,6 +60,12 @@ def test_nobody_interrupts_by_being_silent() -> None:
     assert (record.outcome, record.is_heard_unknown) == (Outcome.COMPLETED, True)
 
 
+def test_our_own_interjection_is_no_interruption() -> None:
+    over = overtaken(a_turn(), "one two three", by="interjection")
+    drafting = overtaken(a_turn(is_over=False), "one two three", by="interjection")
+    assert (over.outcome, drafting.outcome) == (Outcome.COMPLETED, Outcome.SUPERSEDED)
+
+
 def test_a_failed_turn_stays_failed_however_much_of_the_apology_was_heard() -> None:
     turn = a_turn("", is_over=False)
     turn.fail(Policy(), "ServerFailed", 102.0)
@@ -72,6 +78,7 @@ def test_a_failed_turn_stays_failed_however_much_of_the_apology_was_heard() -> N
     [
         pytest.param(TEN, 101.0, Outcome.COMPLETED, False, id="heard"),
         pytest.param("one", 200.0, Outcome.COMPLETED, True, id="had-time"),
+        pytest.param("quite other words", 102.0, Outcome.COMPLETED, True, id="not-to-be-aligned"),
         pytest.param("one two", 102.0, Outcome.DISCONNECTED, False, id="cut"),
     ],
 )

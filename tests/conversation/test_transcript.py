@@ -51,13 +51,17 @@ def test_the_agent_was_heard_only_where_it_has_words() -> None:
 def test_what_was_heard_of_a_turn_lies_behind_its_mark() -> None:
     asked = (agent("Hello there"), caller("Hi"))
     mark = Mark.at_end_of(asked)
-    assert mark.heard_since(asked) == []
-    assert mark.heard_since((*asked, agent("Good morning"), caller("x"), agent("Sir"))) == ["good", "morning", "sir"]
+    assert mark.heard_since(asked, at_most=9) == []
+    assert mark.heard_since((*asked, agent("Good morning"), caller("x"), agent("Sir")), at_most=9) == [
+        "good",
+        "morning",
+        "sir",
+    ]
 
 
 def test_an_agent_s_row_that_goes_on_counts_from_where_it_was() -> None:
     mark = Mark.at_end_of((caller("Hi"), agent("Hello there")))
-    assert mark.heard_since((caller("Hi"), agent("Hello there, are you still here?"))) == [
+    assert mark.heard_since((caller("Hi"), agent("Hello there, are you still here?")), at_most=9) == [
         "are",
         "you",
         "still",
@@ -65,8 +69,13 @@ def test_an_agent_s_row_that_goes_on_counts_from_where_it_was() -> None:
     ]
 
 
+def test_no_more_is_read_than_is_needed() -> None:
+    rows = [agent("one two three")] * 1000
+    assert len(Mark().heard_since(rows, at_most=5)) == 6
+
+
 def test_the_mark_of_an_empty_transcript_is_its_beginning() -> None:
-    assert Mark.at_end_of(()).heard_since((agent("Hello"),)) == ["hello"]
+    assert Mark.at_end_of(()).heard_since((agent("Hello"),), at_most=9) == ["hello"]
 
 
 def test_only_the_last_utterance_behind_the_mark_was_cut_off() -> None:

@@ -30,6 +30,7 @@ def played(log: CallLog, details: CallDetails | None = None) -> None:
     happening: list[Event] = [
         events.CallStarted(play.at, 1.7e9),
         events.CallDetailsReceived(play.at, details or CallDetails(CALL_ID, from_number="+4930123456")),
+        events.ReplyDrafted(play.at, 0, Speech("Hello.")),
         events.ReplyFinished(play.at, 0),
         events.ReplyRequested(play.at, 1, Prompt.CALLER_SPOKE, (caller(SECRET),)),
         events.ReplyDrafted(play.at + 0.5, 1, Speech("I heard you.")),
@@ -71,15 +72,21 @@ def test_one_line_a_turn_and_a_call_without_words_or_numbers(capsys: pytest.Capt
     turn = lines[-2]
     assert list(turn)[:4] == ["timestamp", "level", "event", "call_id"]
     assert (turn["outcome"], turn["time_to_first_chunk"], turn["duration"]) == ("completed", 0.5, 1.0)
-    assert (lines[-1]["turns"], lines[-1]["lines"]) == ({"completed": 2}, 2)
+    assert (lines[-1]["turns"], lines[-1]["lines"]) == ({"superseded": 1, "completed": 1}, 2)
     assert lines[4]["remedy"]
 
 
 def test_words_are_logged_only_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("json", "info")
     played(CallLog(Retell().assumption_broken_by, log_content=True))
-    turn = lines_of(capsys.readouterr().out)[-2]
-    assert (turn["caller_said"], turn["agent_said"]) == (SECRET, "I heard you.")
+    turns = [line for line in lines_of(capsys.readouterr().out) if line["event"] == "turn.settled"]
+    assert [(turn["caller_said"], turn["agent_said"]) for turn in turns] == [("", "Hello."), (SECRET, "I heard you.")]
+
+
+def test_words_of_a_call_whose_details_never_came_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "info")
+    played(CallLog(Retell().assumption_broken_by, log_content=True), CallDetails("of another call"))
+    assert SECRET not in capsys.readouterr().out
 
 
 def test_words_of_a_call_that_may_not_be_kept_are_never_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from service.agents.chat import chat_of
 from service.agents.speakable import SpeakableText
 from service.conversation.call import Prompt, SpokenLines, Turn
 from service.conversation.parts import Part, Speech
-from service.llm.model import ChatModel
+from service.llm.model import ChatModel, NothingSaid
 
 _HERE = Path(__file__).parent
 
@@ -40,13 +40,16 @@ class Receptionist:
         if turn.prompt is Prompt.GREETING:
             yield Speech(self._greeting)
             return
-        speakable = SpeakableText()
+        speakable, has_spoken = SpeakableText(), False
         async with aclosing(self._model.stream(chat_of(turn, self._instructions()))) as deltas:
             async for delta in deltas:
                 if text := speakable.feed(delta):
+                    has_spoken = has_spoken or not text.isspace()
                     yield Speech(text)
         if text := speakable.flush():
             yield Speech(text)
+        elif not has_spoken:
+            raise NothingSaid
 
     async def warm_up(self) -> None:
         await self._model.warm_up()

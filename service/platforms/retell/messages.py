@@ -13,6 +13,10 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """Ids and timestamps come back to Retell, so they must fit what JSON writers can write."""
 
 
+MAX_ROWS = 50_000
+"""Two hours of the densest talk make some 4 000 rows; more would hold up the other calls."""
+
+
 class FromRetell(Struct, frozen=True, tag_field="interaction_type"):
     """A frame that Retell sends."""
 
@@ -31,6 +35,9 @@ class TranscriptRow(Struct, frozen=True):
     arguments: str | None = None
     successful: bool | None = None
     digit: str | None = None
+
+
+Rows = Annotated[list[TranscriptRow], Meta(max_length=MAX_ROWS)]
 
 
 class CallObject(Struct, frozen=True):
@@ -54,14 +61,14 @@ class CallDetailsFromRetell(FromRetell, frozen=True, tag="call_details"):
 
 
 class UpdateOnly(FromRetell, frozen=True, tag="update_only"):
-    transcript: list[TranscriptRow] | None = None
-    transcript_with_tool_calls: list[TranscriptRow] | None = None
+    transcript: Rows | None = None
+    transcript_with_tool_calls: Rows | None = None
 
 
 class ResponseRequired(FromRetell, frozen=True, tag="response_required"):
     response_id: Int64
-    transcript: list[TranscriptRow] | None = None
-    transcript_with_tool_calls: list[TranscriptRow] | None = None
+    transcript: Rows | None = None
+    transcript_with_tool_calls: Rows | None = None
 
 
 class ReminderRequired(ResponseRequired, frozen=True, tag="reminder_required"):
@@ -76,6 +83,9 @@ class Envelope(Struct, frozen=True):
 
     interaction_type: str | None = None
     response_id: Int64 | None = None
+    timestamp: Int64 | None = None
+    transcript: Raw = Raw(b"null")
+    transcript_with_tool_calls: Raw = Raw(b"null")
 
 
 class ToRetell(Struct, frozen=True, tag_field="response_type", omit_defaults=True):
@@ -147,6 +157,8 @@ class Metadata(ToRetell, frozen=True, tag="metadata"):
 AnyToRetell = Config | Ping | Response | AgentInterrupt | ToolCallInvocation | ToolCallResult | UpdateAgent | Metadata
 
 decode = msgspec.json.Decoder(AnyFromRetell).decode
-decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_envelope = msgspec.json.Decoder(Envelope, strict=False).decode
+decode_raw_rows = msgspec.json.Decoder(Annotated[list[Raw], Meta(max_length=MAX_ROWS)]).decode
+decode_row = msgspec.json.Decoder(TranscriptRow).decode
 encode = msgspec.json.Encoder(enc_hook=str).encode
 """Relatives of text, as template engines make them, go out as plain text."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -30,6 +31,11 @@ from service.platforms.retell.assumptions import BROKEN_BY
 _PROMPTS = {"response_required": Prompt.CALLER_SPOKE, "reminder_required": Prompt.CALLER_SILENT}
 _KNOWN = {"ping_pong", "call_details", "update_only", *_PROMPTS}
 _STORES_EVERYTHING = "everything"
+_LONGEST_UTTERANCE = 65_536
+"""Characters; an hour of monologue. What a peer sends beyond it would hold up the other calls."""
+
+_PLACE = re.compile(r"at `([^`]*)`")
+_NAME = re.compile(r"[a-z_]{1,40}")
 _LONGEST_REMINDER, _MOST_REMINDERS = 86_400.0, 1000
 
 # Half an emoji is an escape that JSON forbids and JavaScript writes: Retell cuts strings in the middle of characters.
@@ -101,22 +107,45 @@ def _salvaged(frame: str, error: Exception, at: float) -> Sequence[Event]:
     if not isinstance(error, msgspec.ValidationError):
         oddity = Oddity.MALFORMED_FRAME if isinstance(error, RecursionError) else Oddity.NOT_JSON
         return (OddityNoticed(at, oddity, type(error).__name__),)
-    return _request_alone(frame, str(error), at)
+    return _envelope_alone(frame, error, at)
 
 
-def _request_alone(frame: str, error: str, at: float) -> Sequence[Event]:
-    """The request of a frame whose rest has another shape than the reference says."""
+def _envelope_alone(frame: str, error: Exception, at: float) -> Sequence[Event]:
+    """A frame some part of which has another shape than the reference says: the rest of it counts."""
+    place = _PLACE.search(str(error))
+    detail = place[1] if place else ""  # where, never what: it may be anything that somebody said
     try:
         envelope = messages.decode_envelope(frame)
     except (msgspec.DecodeError, RecursionError):
-        return (OddityNoticed(at, Oddity.MALFORMED_FRAME, error[:200]),)
-    kind, turn_id = envelope.interaction_type, envelope.response_id
-    if kind not in _KNOWN:
-        return (OddityNoticed(at, Oddity.UNKNOWN_TYPE if kind else Oddity.MALFORMED_FRAME, error[:200]),)
-    if kind not in _PROMPTS or turn_id is None:
-        return (OddityNoticed(at, Oddity.MALFORMED_FRAME, f"{kind}: {error}"[:200]),)
-    unreadable = OddityNoticed(at, Oddity.TRANSCRIPT_UNREADABLE, f"{kind}: {error}"[:200])
-    return (unreadable, events.ReplyRequested(at, turn_id, _PROMPTS[kind], None))
+        return (OddityNoticed(at, Oddity.MALFORMED_FRAME, detail),)
+    kind = envelope.interaction_type or ""
+    odd = OddityNoticed(at, Oddity.TRANSCRIPT_UNREADABLE, f"{kind} {detail}")
+    match kind:
+        case "response_required" | "reminder_required" if envelope.response_id is not None:
+            return (odd, events.ReplyRequested(at, envelope.response_id, _PROMPTS[kind], _readable_rows(envelope)))
+        case "update_only":
+            return (odd, events.TranscriptUpdated(at, _readable_rows(envelope)))
+        case "ping_pong" if envelope.timestamp is not None:
+            return (events.Pinged(at, envelope.timestamp),)
+        case _ if kind in _KNOWN or not kind:
+            return (OddityNoticed(at, Oddity.MALFORMED_FRAME, f"{kind} {detail}".strip()),)
+        case _:
+            return (OddityNoticed(at, Oddity.UNKNOWN_TYPE, kind if _NAME.fullmatch(kind) else ""),)
+
+
+def _readable_rows(envelope: messages.Envelope) -> Transcript | None:
+    """The rows that are as they should be; None when there are none. One odd row does not hide the others."""
+    for rows in (envelope.transcript_with_tool_calls, envelope.transcript):
+        with suppress(msgspec.DecodeError, RecursionError):
+            if readable := tuple(_rows(_each_readable(messages.decode_raw_rows(rows)))):
+                return readable
+    return None
+
+
+def _each_readable(rows: Iterable[msgspec.Raw]) -> Iterator[messages.TranscriptRow]:
+    for row in rows:
+        with suppress(msgspec.DecodeError, RecursionError):
+            yield messages.decode_row(row)
 
 
 def _without_half_emoji(escape: re.Match[str]) -> str:
@@ -130,7 +159,7 @@ def _transcript(message: messages.UpdateOnly | messages.ResponseRequired) -> Tra
 
 def _rows(rows: Iterable[messages.TranscriptRow]) -> Iterator[Row]:
     for row in rows:
-        text = row.content or ""
+        text = (row.content or "")[:_LONGEST_UTTERANCE]
         match row.role:
             case "agent":
                 yield Utterance(Speaker.AGENT, text)

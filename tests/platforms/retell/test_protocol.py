@@ -9,7 +9,7 @@ from service.conversation.call import Prompt
 from service.conversation.commands import Outgoing
 from service.conversation.events import Event, Oddity, OddityNoticed
 from service.conversation.parts import PageMessage, VoiceSettings
-from service.conversation.transcript import DigitPressed, Note, ToolAnswered, ToolCalled
+from service.conversation.transcript import DigitPressed, Note, Row, ToolAnswered, ToolCalled
 from service.platforms.retell.protocol import Retell
 from tests.conversation.play import agent, caller
 
@@ -146,8 +146,9 @@ def test_the_call_s_storage_setting_is_heeded(fields: dict[str, object], *, may_
         pytest.param('{"interaction_type":"call_details","call":{}}', Oddity.MALFORMED_FRAME, id="no-call-id"),
         pytest.param('{"interaction_type":"response_required"}', Oddity.MALFORMED_FRAME, id="request-without-id"),
         pytest.param(
-            '{"interaction_type":"response_required","response_id":"1"}', Oddity.MALFORMED_FRAME, id="id-is-text"
+            '{"interaction_type":"response_required","response_id":"one"}', Oddity.MALFORMED_FRAME, id="id-is-text"
         ),
+        pytest.param('{"interaction_type":"my card is 4111"}', Oddity.UNKNOWN_TYPE, id="words-as-type"),
         pytest.param(
             '{"interaction_type":"response_required","response_id":1e400}', Oddity.MALFORMED_FRAME, id="id-is-infinite"
         ),
@@ -162,15 +163,48 @@ def test_what_cannot_be_read_is_an_oddity(frame: str | bytes, oddity: Oddity) ->
     (event,) = RETELL.decode(frame, 7.0)
     assert isinstance(event, OddityNoticed)
     assert event.oddity is oddity
+    assert "4111" not in event.detail
 
 
-@pytest.mark.parametrize("transcript", ["text", [5], [{"role": "user", "content": 5}], {"a": 1}])
-def test_a_request_with_an_unreadable_transcript_is_still_a_request(transcript: object) -> None:
-    frame = {"interaction_type": "response_required", "response_id": 4, "transcript": transcript}
+@pytest.mark.parametrize(
+    ("transcript", "readable"),
+    [
+        ("text", None),
+        ({"a": 1}, None),
+        ([5], None),
+        ([{"role": "user", "content": 5}, {"role": "user", "content": "Hi"}, None], (caller("Hi"),)),
+        ([{"role": "dtmf", "digit": 5}, {"role": "agent", "content": "Yes?"}], (agent("Yes?"),)),
+    ],
+)
+@pytest.mark.parametrize("field", ["transcript", "transcript_with_tool_calls"])
+def test_an_odd_row_hides_neither_the_request_nor_the_other_rows(
+    transcript: object, readable: tuple[Row, ...] | None, field: str
+) -> None:
+    frame = {"interaction_type": "response_required", "response_id": 4, field: transcript}
     odd, request = RETELL.decode(json.dumps(frame), 7.0)
     assert isinstance(odd, OddityNoticed)
     assert odd.oddity is Oddity.TRANSCRIPT_UNREADABLE
-    assert request == events.ReplyRequested(7.0, 4, Prompt.CALLER_SPOKE, None)
+    assert request == events.ReplyRequested(7.0, 4, Prompt.CALLER_SPOKE, readable)
+    odd, update = RETELL.decode(json.dumps({**frame, "interaction_type": "update_only"}), 7.0)
+    assert update == events.TranscriptUpdated(7.0, readable)
+
+
+def test_numbers_in_another_spelling_are_numbers() -> None:
+    request = RETELL.decode('{"interaction_type":"response_required","response_id":"78"}', 7.0)[-1]
+    assert request == events.ReplyRequested(7.0, 78, Prompt.CALLER_SPOKE, None)
+    assert event_of({"interaction_type": "ping_pong", "timestamp": 5.0}) == events.Pinged(7.0, 5)
+
+
+def test_a_transcript_longer_than_any_call_is_unreadable() -> None:
+    odd, update = RETELL.decode('{"interaction_type":"update_only","transcript":[' + "{}," * 50_000 + "{}]}", 7.0)
+    assert isinstance(odd, OddityNoticed)
+    assert update == events.TranscriptUpdated(7.0, None)
+
+
+def test_an_utterance_longer_than_any_is_cut() -> None:
+    update = event_of({"interaction_type": "update_only", "transcript": [{"role": "user", "content": "x" * 99_999}]})
+    assert isinstance(update, events.TranscriptUpdated)
+    assert update.transcript == (caller("x" * 65_536),)
 
 
 def test_half_an_emoji_in_the_transcript_does_not_lose_the_request() -> None:
