@@ -24,9 +24,9 @@ CLEAN = {
 }
 
 
-def cuebox(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def cuebox(*words: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CUEBOX, *words], env=CLEAN | environ, capture_output=True, text=True, timeout=20, check=False
+        [*CUEBOX, *words], env=CLEAN | environ, input=said, capture_output=True, text=True, timeout=20, check=False
     )
 
 
@@ -140,3 +140,36 @@ async def test_check_tries_the_model(script: Script, code: int, text: str) -> No
 def test_check_refuses_what_serve_would() -> None:
     result = cuebox("check", CUEBOX_AGENT="nobody")
     assert result.returncode == 2
+
+
+def test_call_without_an_address_starts_a_service_of_its_own() -> None:
+    result = cuebox("call", said="Hello\n")
+    assert result.returncode == 0
+    assert "How may I help you?" in result.stdout
+    assert "I am sorry, can you say that again?" in result.stdout
+    assert "1 turn" in result.stdout
+
+
+def test_call_to_nobody_says_what_to_do() -> None:
+    result = cuebox("call", "ws://127.0.0.1:1/llm-websocket")
+    assert result.returncode == 1
+    assert "Is the service running?" in result.stdout
+
+
+@pytest.mark.parametrize("words", [["call"], ["call", "--call-id", "a b"]])
+def test_call_refuses_what_cannot_be_used(words: list[str]) -> None:
+    assert cuebox(*words, PORT="many").returncode == 2
+
+
+@pytest.mark.parametrize(("key", "hint"), [("", "No OPENAI_API_KEY is set"), ("k", "'receptionist'")])
+def test_a_terminal_is_told_where_to_look_and_how_to_talk(key: str, hint: str) -> None:
+    port = str(free_port())
+    environ = {**CLEAN, "PORT": port, "CUEBOX_LOG_FORMAT": "pretty", "OPENAI_API_KEY": key, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([*CUEBOX, "serve"], env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = ""
+        while "service.ready" not in told:
+            told += process.stdout.readline()
+        process.terminate()
+    assert hint in told
+    assert f"call ws://127.0.0.1:{port}/llm-websocket" in told
