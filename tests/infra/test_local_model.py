@@ -13,6 +13,8 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from infra.local_model import MISSING, MODEL, REPLY_TOKENS, busy_slots, is_installed, local_model
+from service.settings import Settings
+from tests.live import serving, words
 
 SCRIPT = Path(__file__).parents[2] / "infra" / "local_model.py"
 STORY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Tell me a long story about a dog."}]
@@ -67,6 +69,23 @@ async def test_closing_a_stream_midway_frees_its_slot(llm: AsyncOpenAI, base_url
     async with asyncio.timeout(5):
         while await asyncio.to_thread(busy_slots, base_url):  # the server tells nobody: ask
             await asyncio.sleep(0.02)
+
+
+async def test_a_call_is_answered_by_a_real_model_and_the_end_of_its_line_frees_the_slot(base_url: str) -> None:
+    settings = Settings(openai_api_key="local", openai_base_url=base_url, model=MODEL)
+    async with serving(settings=settings) as service, service.line() as line:
+        await line.greeted()
+        await line.ask(1, "Hello.", "Tell me a long story about a dog.")
+        frames = await line.until(lambda frame: frame["content_complete"], within=30)
+        assert len(frames) > 2
+        assert words(frames, 1).strip()
+        await line.ask(2, "Hello.", "Tell me a long story about a cat.")
+        await line.until(lambda frame: bool(frame["content"]), within=30)
+        assert len(await asyncio.to_thread(busy_slots, base_url)) == 1
+        line.cut()
+        async with asyncio.timeout(5):
+            while await asyncio.to_thread(busy_slots, base_url):
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.usefixtures("base_url")
