@@ -46,6 +46,7 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
         greeting_wait=settings.greeting_wait,
         turn_budget=settings.turn_budget,
         lines=agent.lines,
+        deadlines=agent.deadlines,
     )
     calls = Calls(lambda call_id: Session(call_id, agent, policy, log), settings.reconnect_window)
     platforms = {"llm-websocket": retell}

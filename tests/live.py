@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from service.agents.agent import Agent
 from service.app import create_app
 from service.calls import Calls
-from service.conversation.call import SpokenLines, Turn
+from service.conversation.call import Deadlines, SpokenLines, Turn
 from service.conversation.parts import Part
 from service.server import Server, bind, server_of
 from service.settings import Settings
@@ -29,6 +29,7 @@ class ScriptedAgent:
 
     name = "scripted"
     lines = SpokenLines()
+    deadlines = Deadlines()
 
     def __init__(self, reply: Callable[[Turn], AsyncGenerator[Part]]) -> None:
         self._reply = reply

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from service.conversation.call import SpokenLines, Turn
+from service.conversation.call import Deadlines, SpokenLines, Turn
 from service.conversation.parts import Part
 
 
@@ -12,6 +12,7 @@ class Agent(Protocol):
 
     name: str
     lines: SpokenLines
+    deadlines: Deadlines
 
     def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         """Answer a turn, or greet when its prompt is GREETING (nothing lets the caller start).

@@ -7,6 +7,7 @@
 - `playout`     which words the caller has probably heard by now
 - `reply`       a turn between its request and its settlement
 - `settlement`  how a turn ended
+- `patience`    how long a caller waits for a slow answer
 - `silence`     when a line that says nothing is given up
 - `parts`       what an agent may answer with
 - `call`        what is known of a call and of a turn

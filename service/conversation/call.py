@@ -57,6 +57,23 @@ class SpokenLines:
     apology: str = "I am sorry, I had a problem just now. Could you say that again?"
     closing_line: str = "I am sorry, I lost my thread."
     farewell: str = "Goodbye."
+    give_up: str = "I am sorry, this takes longer than it should. Could you ask me that again?"
+    hold: tuple[str, ...] = ("One moment.", "Just a second.")
+    """Said in turn while an answer is slow; none at all turns holding off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a caller waits for words, in seconds. All count speakable text alone."""
+
+    hold_after: float = 1.8
+    """Without any words by then, a hold line is spoken."""
+    give_up_after: float = 4.5
+    """Without a first sentence by then, the turn is given up, and says so."""
+    stall_after: float = 1.0
+    """When the caller has had nothing left to hear for so long, what was said is finished."""
+    wire_silence: float = 8.0
+    """The longest pause between words, however much the caller has still to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,7 @@ class Policy:
     greeting_wait: float = 0.3
     turn_budget: float = 25.0
     lines: SpokenLines = SpokenLines()
+    deadlines: Deadlines = Deadlines()
 
 
 class Outcome(Enum):

@@ -29,6 +29,7 @@ class DeadlineKind(Enum):
     """What a deadline guards. A call has at most one of each kind."""
 
     GREETING = "greeting"
+    PATIENCE = "patience"
     TURN = "turn"
     LINE = "line"
 

@@ -19,7 +19,11 @@ Rule 11  Every turn is settled exactly once: by the next request, interjection o
 Rule 12  A line that fell silent is dropped, never closed: 8 s after the last frame where pings had come,
          10 minutes where none ever did. A stall of our own is not their silence.
 Rule 13  A ping is answered whatever else goes on, and changes nothing.
-Rule 14  The history is what was heard. An utterance that the caller cut off is marked.
+Rule 14  The history is what was heard, without hold lines. An utterance that the caller cut off is marked.
+Rule 15  Without words 1.8 s after the request a hold line is spoken, never in two turns running. It is no answer.
+Rule 16  Without a first sentence (or 12 words) after 4.5 s the turn has failed, and an honest line says so.
+Rule 17  When the caller has run out of words for 1 s, or no word came for 8 s, the turn has failed: what was said is
+         finished (rule 9). A tool at work stops these clocks.
 
 Theory: the platform numbers its requests, we number our turns. `OpenTurn.index` never repeats within a call, so a late
 word of an earlier reply can never be taken for a word of this one (rule 1), though ids start afresh with each line.
@@ -32,14 +36,14 @@ from service.conversation import commands, events, parts
 from service.conversation.call import CallDetails, CallRecord, Outcome, Policy, Prompt, Turn, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import DeadlineKind, Event, Oddity
-from service.conversation.reply import OpenTurn, closing_words
+from service.conversation.patience import Due, Patience
+from service.conversation.reply import STALLED, TIMEOUT, TOO_SLOW, OpenTurn, closing_words
 from service.conversation.settlement import settled, settled_at_end
 from service.conversation.silence import Silence
-from service.conversation.transcript import Hearing, Mark, ToolAnswered, ToolCalled, Transcript, has_agent_words
+from service.conversation.transcript import Hearing, Mark, Transcript, has_agent_words
 
-FRESH_CALL_AGE = 5.0
-"""A call that had started longer before its first line here was greeted by another process (seconds)."""
-
+FRESH_CALL_AGE = 5.0  # a call that started longer before its first line here was greeted elsewhere, seconds
+LOOK_AGAIN = 0.1  # the least time until a slow answer is looked at again, seconds
 GREETING_ID = 0
 
 Commands = list[Command]
@@ -53,13 +57,13 @@ class Conversation:
         self._policy = policy
         self._details: CallDetails | None = None
         self._started_at = self._started_epoch = 0.0
-        self._is_connected = False
         self._silence = Silence(0.0)
         self._is_greeting_due = True  # not spoken yet, nor found needless
-        self._awaits_details = self._is_taken_for_ongoing = False
+        self._is_connected = self._awaits_details = self._is_taken_for_ongoing = self._has_held = False
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
-        self._turns = self._lines = self._interrupt_id = 0
+        self._patience: Patience
+        self._turns = self._lines = self._interrupt_id = self._holds = 0
         self._hearing = Hearing()
         self._line_closed_at = 0.0
         self._outcomes: Counter[Outcome] = Counter()
@@ -154,20 +158,37 @@ class Conversation:
                 turn = self._turn
                 if turn is None or not turn.is_drafting or event.at < turn.asked_at + self._policy.turn_budget:
                     return []
-                timeout = events.ReplyFailed(event.at, turn.index, "timeout")
-                stop = commands.CancelReply(turn.index, turn.turn_id, keeps_words=True)
-                return [stop, *self._on_reply(turn, timeout)]
+                return self._cut_short(turn, TIMEOUT, event.at)
+            case DeadlineKind.PATIENCE:
+                return self._on_patience(event.at)
             case DeadlineKind.LINE:
-                return self._on_quiet_line(event.at)
+                if self._is_connected and self._silence.lasts(event.at):
+                    return [commands.DropLine("silent")]
+                return [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)] if self._is_connected else []
             case _:
                 assert_never(event.kind)
 
-    def _on_quiet_line(self, at: float) -> Commands:
-        if not self._is_connected:
+    def _on_patience(self, at: float) -> Commands:
+        turn = self._turn
+        if turn is None or not turn.is_drafting:
             return []
-        if self._silence.lasts(at):
-            return [commands.DropLine("silent")]
-        return [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)]
+        match self._patience.due(at):
+            case Due.GIVE_UP:
+                return self._cut_short(turn, TOO_SLOW, at)
+            case Due.FINISH:
+                return self._cut_short(turn, STALLED, at)
+            case Due.HOLD:
+                line = self._policy.lines.hold[self._holds % len(self._policy.lines.hold)]
+                self._holds, self._has_held = self._holds + 1, True
+                told: Commands = [turn.hold(line, at)]
+            case None:
+                told = []
+        return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, max(self._patience.until(), at + LOOK_AGAIN))]
+
+    def _cut_short(self, turn: OpenTurn, reason: str, at: float) -> Commands:
+        """The agent is stopped, and the turn ends with what it said or an honest line."""
+        failed = events.ReplyFailed(at, turn.index, reason)
+        return [commands.CancelReply(turn.index, turn.turn_id, keeps_words=True), *self._on_reply(turn, failed)]
 
     def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
         self._oddities[oddity.value] += 1
@@ -220,21 +241,22 @@ class Conversation:
             self._is_taken_for_ongoing = False
             if not has_agent_words(transcript):  # then nobody greeted the caller
                 told += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
-        if self._turn is not None and self._turn.has_spoken:
-            heard = self._turn.words_heard(transcript)
-            if heard is not None:
-                self._turn.playout.correct(heard, at)
+        if self._turn is not None and self._turn.playout.sent:
+            self._turn.hear(transcript, at)
         if self._awaits_details and has_agent_words(transcript):
             return [*told, *self._greet_silently()]
         return told
 
     def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
-        turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows))
-        self._turn = turn
+        turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows), waits_since=at)
+        has_held, self._has_held = self._has_held, False
+        may_hold = bool(self._policy.lines.hold) and prompt is not Prompt.GREETING and not has_held
+        self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
         self._turns += 1
-        asked = Turn(self._call_id, turn.index, turn_id, prompt, self._hearing.history(), self._details)
-        deadline = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
-        return [commands.StartReply(asked), deadline]
+        history = self._hearing.history(self._policy.lines.hold)
+        asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
+        budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
+        return [commands.StartReply(asked), budget, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.until())]
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
@@ -264,28 +286,11 @@ class Conversation:
                 assert_never(event)
 
     def _on_part(self, turn: OpenTurn, part: parts.Part, at: float) -> Commands:
-        match part:
-            case parts.Speech():
-                if not part.text:
-                    return []
-                turn.say(part.text, at)
-                self._is_greeting_due = self._is_greeting_due and not turn.has_spoken
-                return [commands.Say(turn.turn_id, part.text, is_uninterruptible=part.is_uninterruptible)]
-            case parts.HangUp() | parts.Transfer() | parts.PressDigits():
-                turn.act(part)
-                return []
-            case parts.Interjection():
-                return self._interject(turn, part, at)
-            case ToolCalled():
-                return [commands.ShowToolCall(part)]
-            case ToolAnswered():
-                return [commands.ShowToolResult(part)]
-            case parts.VoiceSettings():
-                return [commands.TuneVoice(part)]
-            case parts.PageMessage():
-                return [commands.TellPage(part)]
-            case _:
-                assert_never(part)
+        if isinstance(part, parts.Interjection):
+            return self._interject(turn, part, at)
+        told = turn.take(part, at)
+        self._is_greeting_due = self._is_greeting_due and not turn.has_spoken
+        return told
 
     def _interject(self, turn: OpenTurn, part: parts.Interjection, at: float) -> Commands:
         self._interrupt_id += 1

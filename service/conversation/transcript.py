@@ -75,6 +75,9 @@ Transcript = tuple[Row, ...]
 
 # Languages written without spaces count one word a character; the others one a run of letters.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’][^\W_]+)*")
+_SENTENCE = re.compile(r"""[.!?…。！？؟।]["'”’)\]]*(?:\s|\Z)""")
+_SENTENCE_WORDS = 12
+"""Words after which a platform need not wait for the sentence's end."""
 _SENTENCE_END = re.compile(r"""[.!?…。！？؟।:]["'”’)\]]*\Z""")
 
 
@@ -87,6 +90,11 @@ def stops_in_mid_sentence(text: str) -> bool:
     """Whether a listener would wait for more. Blank text does not."""
     text = text.rstrip()
     return bool(text) and _SENTENCE_END.search(text) is None
+
+
+def has_sentence(text: str) -> bool:
+    """Whether there is enough for a platform to begin to speak: a whole sentence, or 12 words."""
+    return _SENTENCE.search(text) is not None or len(words_of(text)) >= _SENTENCE_WORDS
 
 
 def has_agent_words(transcript: Iterable[Row]) -> bool:
@@ -152,16 +160,19 @@ class Hearing:
                 self._cut_off[index] = row.text
                 return
 
-    def history(self) -> Transcript:
-        """What was heard, as an agent reads it: one utterance a side and a time, cut-off ones marked."""
-        return merged(
-            replace(row, was_cut_off=True) if isinstance(row, Utterance) and self._is_cut_off(index, row) else row
-            for index, row in enumerate(self.rows)
-        )
+    def history(self, hold_lines: Sequence[str] = ()) -> Transcript:
+        """What was heard, as an agent reads it: one utterance a side and a time, cut-off ones marked, without holds."""
+        return merged(self._as_read(index, row, hold_lines) for index, row in enumerate(self.rows))
 
-    def _is_cut_off(self, index: int, row: Utterance) -> bool:
+    def _as_read(self, index: int, row: Row, hold_lines: Sequence[str]) -> Row:
+        if not isinstance(row, Utterance) or row.speaker is not Speaker.AGENT:
+            return row
+        text = row.text
+        for line in hold_lines:
+            text = text.replace(line, "")
         # The platform may revise a row; then the mark no longer means it.
-        return index in self._cut_off and row.text.startswith(self._cut_off[index])
+        was_cut_off = index in self._cut_off and row.text.startswith(self._cut_off[index])
+        return row if text == row.text and not was_cut_off else replace(row, text=text, was_cut_off=was_cut_off)
 
 
 def _agent_words(row: Row) -> list[str]:

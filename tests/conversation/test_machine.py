@@ -43,11 +43,11 @@ def test_rule_2_a_newer_request_cancels_before_it_starts() -> None:
     play.asks(1, HELLO, caller("Hi"))
     play.drafts("Good ")
     answer = play.asks(2, HELLO, caller("Hi there"))
-    cancelled, recorded, started, deadline = answer
+    cancelled, recorded, started, *deadlines = answer
     assert cancelled == CancelReply(1, 1)
     assert isinstance(recorded, commands.RecordTurn)
     assert isinstance(started, StartReply)
-    assert isinstance(deadline, SetDeadline)
+    assert [type(deadline) for deadline in deadlines] == [SetDeadline, SetDeadline]
 
 
 def test_rule_2_a_newer_request_also_drops_what_waits_of_a_finished_reply() -> None:
@@ -101,7 +101,7 @@ def test_rule_4_an_empty_reply_is_completed_all_the_same() -> None:
 def test_rule_5_the_greeting_waits_for_the_details() -> None:
     play = Play(Policy())
     assert not of(StartReply, play.starts())
-    (started, _) = play.tells()
+    started, *_ = play.tells()
     assert isinstance(started, StartReply)
     assert started.turn.prompt is Prompt.GREETING
     assert started.turn.turn_id == 0
@@ -111,7 +111,7 @@ def test_rule_5_the_greeting_waits_for_the_details() -> None:
 def test_rule_5_the_greeting_goes_without_details_that_are_late() -> None:
     play = Play(Policy(greeting_wait=0.3))
     assert SetDeadline(DeadlineKind.GREETING, play.at + 0.3) in play.starts()
-    odd, started, _ = play.passes(DeadlineKind.GREETING)
+    odd, started, *_ = play.passes(DeadlineKind.GREETING)
     assert odd == ReportOddity(Oddity.DETAILS_LATE, "")
     assert isinstance(started, StartReply)
     assert play.tells() == []
@@ -156,7 +156,7 @@ def test_rule_5_details_of_another_call_are_not_used() -> None:
 def test_rule_5_a_caller_who_speaks_first_is_answered_and_not_greeted() -> None:
     play = Play(Policy())
     play.starts()
-    empty, started, _ = play.asks(1, caller("Hello?"))
+    empty, started, *_ = play.asks(1, caller("Hello?"))
     assert empty == Say(0, "", is_final=True)
     assert isinstance(started, StartReply)
     assert started.turn.turn_id == 1

@@ -11,7 +11,7 @@ from service.conversation import commands, events, parts
 from service.conversation.call import CallDetails, Outcome, Policy, Prompt
 from service.conversation.commands import Command, Say, StartReply
 from service.conversation.events import DeadlineKind, Event
-from service.conversation.transcript import Row
+from service.conversation.transcript import DigitPressed, Row, ToolAnswered, ToolCalled
 from tests.conversation.play import CALL_ID, EPOCH, Play, agent, caller
 
 PARTS = st.one_of(
@@ -19,6 +19,9 @@ PARTS = st.one_of(
     st.just(parts.HangUp("Bye.")),
     st.just(parts.Transfer("+4930123456")),
     st.just(parts.Interjection("Hold on.")),
+    st.sampled_from([ToolCalled("t1", "find", "{}"), ToolAnswered("t1", "none")]),
+    st.just(parts.VoiceSettings(responsiveness=0.5)),
+    st.just(parts.PageMessage("{}")),
 )
 
 
@@ -32,7 +35,7 @@ class AnyCall(RuleBasedStateMachine):
         self.is_connected = self.is_over = False
         self.deadlines: dict[DeadlineKind, float] = {}
         self.in_flight: StartReply | None = None
-        self.words: dict[int, str] = {}
+        self.is_opened = False
         self.finals: Counter[int] = Counter()
         self.overtaken: set[int] = set()
 
@@ -58,6 +61,8 @@ class AnyCall(RuleBasedStateMachine):
 
     def check_words(self, say: Say) -> None:
         assert self.is_connected, "words for nobody"
+        assert self.is_opened or say.turn_id == 0, "rule 5: words before anything of id 0"
+        self.is_opened = True
         latest = self.play.turns[-1].turn if self.play.turns else None
         is_empty_greeting = (say.turn_id, say.text, say.is_final) == (0, "", True)
         if latest is None or latest.turn_id != say.turn_id or (is_empty_greeting and self.in_flight is None):
@@ -93,12 +98,19 @@ class AnyCall(RuleBasedStateMachine):
         self.happens(events.CallDetailsReceived(self.play.at, CallDetails(call_id, is_ongoing=ongoing)))
 
     @precondition(in_call)
-    @rule(turn_id=st.integers(1, 12), prompt=st.sampled_from([Prompt.CALLER_SPOKE, Prompt.CALLER_SILENT]))
-    def asks(self, turn_id: int, prompt: Prompt) -> None:
-        self.happens(events.ReplyRequested(self.play.at, turn_id, prompt, self.rows))
+    @rule(
+        turn_id=st.integers(1, 12),
+        prompt=st.sampled_from([Prompt.CALLER_SPOKE, Prompt.CALLER_SILENT]),
+        is_readable=st.booleans(),
+    )
+    def asks(self, turn_id: int, prompt: Prompt, is_readable: bool) -> None:
+        self.happens(events.ReplyRequested(self.play.at, turn_id, prompt, self.rows if is_readable else None))
 
     @precondition(in_call)
-    @rule(row=st.sampled_from([caller("Hi"), agent("Good morning."), agent("We are")]), fresh=st.booleans())
+    @rule(
+        row=st.sampled_from([caller("Hi"), agent("Good morning."), agent("We are"), DigitPressed("1")]),
+        fresh=st.booleans(),
+    )
     def hears(self, row: Row, fresh: bool) -> None:
         self.rows = (row,) if fresh else (*self.rows, row)[-6:]
         self.happens(events.TranscriptUpdated(self.play.at, self.rows))

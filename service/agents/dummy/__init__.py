@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
-from service.conversation.call import Prompt, SpokenLines, Turn
+from service.conversation.call import Deadlines, Prompt, SpokenLines, Turn
 from service.conversation.parts import Part, Speech
 
 GREETING = "How may I help you?"
@@ -14,6 +14,7 @@ class Dummy:
 
     name = "dummy"
     lines = SpokenLines(fallback_greeting=GREETING)
+    deadlines = Deadlines()
 
     async def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         yield Speech(GREETING if turn.prompt is Prompt.GREETING else ANSWER)

@@ -9,7 +9,7 @@ import msgspec
 
 from service.agents.chat import chat_of
 from service.agents.speakable import SpeakableText
-from service.conversation.call import Prompt, SpokenLines, Turn
+from service.conversation.call import Deadlines, Prompt, SpokenLines, Turn
 from service.conversation.parts import Part, Speech
 from service.llm.model import ChatModel, NothingSaid
 
@@ -21,6 +21,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     greeting: str = ""
     lines: SpokenLines = SpokenLines()
+    deadlines: Deadlines = Deadlines()
 
 
 class Receptionist:
@@ -31,6 +32,7 @@ class Receptionist:
     def __init__(self, model: ChatModel, now: Callable[[], datetime]) -> None:
         script = msgspec.toml.decode((_HERE / "agent.toml").read_bytes(), type=Script)
         self.lines = script.lines
+        self.deadlines = script.deadlines
         self._greeting = script.greeting
         self._prompt = (_HERE / "prompt.md").read_text(encoding="utf-8")
         self._model = model
