@@ -260,7 +260,6 @@ class Conversation:
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
-        turn.is_drafting = False
         return [commands.CancelReply(turn.index, turn.turn_id), *self._settle(record)]
 
     def _settle(self, record: TurnRecord) -> Commands:
