@@ -55,7 +55,7 @@ class SpokenLines:
 
     fallback_greeting: str = "Hello, how may I help you?"
     apology: str = "I am sorry, I had a problem just now. Could you say that again?"
-    closing_line: str = "I am sorry, I lost my thread."
+    closing_line: str = "— I am sorry, I lost my thread."
     farewell: str = "Goodbye."
     give_up: str = "I am sorry, this takes longer than it should. Could you ask me that again?"
     hold: tuple[str, ...] = ("One moment.", "Just a second.")
