@@ -26,7 +26,7 @@ from tests.live import Service, serving, words
 
 TEXT = "We open at nine. Do come by."
 APOLOGY = "I am sorry, I had a problem just now. Could you say that again?"
-CLOSING = "I am sorry, I lost my thread."
+CLOSING = "— I am sorry, I lost my thread."
 HANGING: list[Fault] = [HangBeforeHeaders(), HangAfterHeaders(), HangAfterRole(), OnlyComments(), Stall(0)]
 BREAKING: list[Fault] = [Cut(0), Garble(0), *(Refuse(status) for status in (400, 401, 403, 404, 422))]
 RETRIED: list[Fault] = [Refuse(429, retry_after=0.01), Refuse(500), Refuse(503), Refuse(429, "insufficient_quota")]
