@@ -108,5 +108,4 @@ async def _warm_up(agent: Agent) -> None:
         await agent.warm_up()
     except Exception as error:  # noqa: BLE001 - the agent is user code, and the first turn will try again
         structlog.get_logger().warning("agent.warm_up_failed", agent=agent.name, error=type(error).__name__)
-    gc.collect()
     gc.freeze()  # what start has made stays: the collector need not look at it again, in the middle of a turn
