@@ -21,12 +21,13 @@ Rule 12  A line that fell silent is dropped, never closed: 8 s after the last fr
 Rule 13  A ping is answered whatever else goes on, and changes nothing.
 Rule 14  The history is what was heard, without hold lines. An utterance that the caller cut off is marked.
 Rule 15  Without words 1.8 s after the request a hold line is spoken, never in two turns running. It is no answer.
-Rule 16  Without a first sentence (or 12 words) after 4.5 s the turn has failed, and an honest line says so.
-Rule 17  When the caller has run out of words for 1 s, or no word came for 8 s, the turn has failed: what was said is
-         finished (rule 9). A tool at work stops these clocks.
+Rule 16  Without words after 4.5 s the turn has failed, and an honest line says so. A tool's answer starts anew.
+Rule 17  When the caller has run out of words for 1 s (or has no first sentence yet, or no word came for 8 s), and 4.5 s
+         have passed, the turn has failed: what was said is finished (rule 9). A tool at work stops rules 16 and 17 for
+         10 s, a stall of our own excuses everybody, and an action that was asked for is taken all the same.
 
-Theory: the platform numbers its requests, we number our turns. `OpenTurn.index` never repeats within a call, so a late
-word of an earlier reply can never be taken for a word of this one (rule 1), though ids start afresh with each line.
+Theory: the platform numbers its requests, afresh on each line; we number our turns. `OpenTurn.index` never repeats in a
+call, so a late word of an earlier reply can never be taken for one of this (rule 1).
 """
 
 from collections import Counter
@@ -53,10 +54,9 @@ class Conversation:
     """The state of one call. `receive` is its only verb."""
 
     def __init__(self, call_id: str, policy: Policy) -> None:
-        self._call_id = call_id
-        self._policy = policy
+        self._call_id, self._policy = call_id, policy
         self._details: CallDetails | None = None
-        self._started_at = self._started_epoch = 0.0
+        self._started_at = self._started_epoch = self._line_closed_at = 0.0
         self._silence = Silence(0.0)
         self._is_greeting_due = True  # not spoken yet, nor found needless
         self._is_connected = self._awaits_details = self._is_taken_for_ongoing = self._has_held = False
@@ -65,7 +65,6 @@ class Conversation:
         self._patience: Patience
         self._turns = self._lines = self._interrupt_id = self._holds = 0
         self._hearing = Hearing()
-        self._line_closed_at = 0.0
         self._outcomes: Counter[Outcome] = Counter()
         self._oddities: Counter[str] = Counter()
 
@@ -172,23 +171,19 @@ class Conversation:
         turn = self._turn
         if turn is None or not turn.is_drafting:
             return []
-        match self._patience.due(at):
-            case Due.GIVE_UP:
-                return self._cut_short(turn, TOO_SLOW, at)
-            case Due.FINISH:
-                return self._cut_short(turn, STALLED, at)
-            case Due.HOLD:
-                line = self._policy.lines.hold[self._holds % len(self._policy.lines.hold)]
-                self._holds, self._has_held = self._holds + 1, True
-                told: Commands = [turn.hold(line, at)]
-            case None:
-                told = []
-        return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, max(self._patience.until(), at + LOOK_AGAIN))]
+        due, told = self._patience.due(at), list[Command]()
+        if due is Due.GIVE_UP or due is Due.FINISH:
+            return self._cut_short(turn, TOO_SLOW if due is Due.GIVE_UP else STALLED, at)
+        if due is Due.HOLD:
+            told = [turn.hold(self._policy.lines.hold[self._holds % len(self._policy.lines.hold)], at)]
+            self._holds, self._has_held = self._holds + 1, True
+        return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at + LOOK_AGAIN))]
 
     def _cut_short(self, turn: OpenTurn, reason: str, at: float) -> Commands:
-        """The agent is stopped, and the turn ends with what it said or an honest line."""
-        failed = events.ReplyFailed(at, turn.index, reason)
-        return [commands.CancelReply(turn.index, turn.turn_id, keeps_words=True), *self._on_reply(turn, failed)]
+        """The agent is stopped, and the turn ends with the action it asked for, with what it said or an honest line."""
+        is_done = turn.action is not None
+        end = events.ReplyFinished(at, turn.index) if is_done else events.ReplyFailed(at, turn.index, reason)
+        return [commands.CancelReply(turn.index, turn.turn_id, keeps_words=True), *self._on_reply(turn, end)]
 
     def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
         self._oddities[oddity.value] += 1
@@ -209,7 +204,6 @@ class Conversation:
         return self._greet_silently() if self._is_taken_for_ongoing else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:
-        self._awaits_details = False
         return self._begin(GREETING_ID, Prompt.GREETING, at)
 
     def _greet_silently(self) -> Commands:
@@ -249,14 +243,19 @@ class Conversation:
 
     def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
         turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows), waits_since=at)
+        self._awaits_details = False
         has_held, self._has_held = self._has_held, False
         may_hold = bool(self._policy.lines.hold) and prompt is not Prompt.GREETING and not has_held
         self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
         self._turns += 1
-        history = self._hearing.history(self._policy.lines.hold)
+        history = self._hearing.history(self._policy.lines.hold if self._holds else ())
         asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
         budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
-        return [commands.StartReply(asked), budget, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.until())]
+        return [
+            commands.StartReply(asked),
+            budget,
+            commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at)),
+        ]
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""

@@ -18,36 +18,51 @@ class Due(Enum):
     FINISH = "finish"
 
 
+TOOL_SECONDS = 10.0
+"""The longest that a tool at work stops the clocks."""
+
+OWN_STALL = 0.2
+"""A look that comes this much later than it was due tells of a stall of our own (seconds)."""
+
+
 class Patience:
     """The patience with one turn. Its deadline is moved when it passes, not with each chunk."""
 
-    __slots__ = ("_deadlines", "_may_hold", "_turn")
+    __slots__ = ("_deadlines", "_look_at", "_may_hold", "_turn")
 
     def __init__(self, turn: OpenTurn, deadlines: Deadlines, *, may_hold: bool) -> None:
         self._turn = turn
         self._deadlines = deadlines
         self._may_hold = may_hold
+        self._look_at = self._until()
 
-    def until(self) -> float:
-        """When to look again."""
-        turn, deadlines = self._turn, self._deadlines
-        if not turn.has_spoken:
-            return turn.waits_since + (deadlines.hold_after if self._may_hold else deadlines.give_up_after)
-        pause = turn.waits_since + deadlines.stall_after
-        if not has_sentence(turn.text):  # the platform does not speak yet
-            return max(pause, turn.asked_at + deadlines.give_up_after)
-        return max(
-            pause, min(turn.playout.runs_out_at() + deadlines.stall_after, turn.waits_since + deadlines.wire_silence)
-        )
+    def look_at(self, at: float) -> float:
+        """When to look again, from this moment on."""
+        self._look_at = max(self._until(), at)
+        return self._look_at
 
     def due(self, at: float) -> Due | None:
-        """What is due at this moment; None when it is not yet, or a tool is at work."""
+        """What is due at this moment; None when it is not yet."""
         turn = self._turn
-        if turn.open_tools or at < self.until():
-            return None
-        if turn.has_spoken:
-            return Due.FINISH
-        if self._may_hold:
+        if at > self._look_at + OWN_STALL or at < self._until():
+            return None  # after a stall of our own, words may be there that were not taken in yet
+        if turn.awaits_words and self._can_hold():
             self._may_hold = False
             return Due.HOLD
-        return Due.GIVE_UP
+        if turn.open_tools and at < turn.tools_since + TOOL_SECONDS:
+            return None
+        return Due.GIVE_UP if turn.awaits_words else Due.FINISH
+
+    def _can_hold(self) -> bool:
+        return self._may_hold and self._turn.action is None
+
+    def _until(self) -> float:
+        turn, deadlines = self._turn, self._deadlines
+        if turn.awaits_words:
+            return turn.waits_since + (deadlines.hold_after if self._can_hold() else deadlines.give_up_after)
+        # Whoever began to speak has at least the time of one who did not.
+        least = max(turn.waits_since + deadlines.stall_after, turn.asked_at + deadlines.give_up_after)
+        if not has_sentence(turn.text):  # the platform does not speak yet
+            return least
+        heard_out = turn.playout.runs_out_at() + deadlines.stall_after
+        return max(least, min(heard_out, turn.waits_since + deadlines.wire_silence))

@@ -37,8 +37,11 @@ class OpenTurn:
     failure: str | None = None
     action: Action | None = None
     open_tools: set[str] = field(default_factory=set)
+    tools_since: float = 0.0
+    awaits_words: bool = True
+    """Whether no word came since the request, or since a tool's answer."""
     waits_since: float = 0.0
-    """When the caller last got words, or a tool's answer did."""
+    """When the last word came, or the request or the tool's answer."""
 
     @property
     def text(self) -> str:
@@ -52,7 +55,7 @@ class OpenTurn:
         self.said.append(text)
         self.playout.say(text, at)
         if not text.isspace():
-            self.waits_since = at
+            self.waits_since, self.awaits_words = at, False
             self.first_words_at = at if self.first_words_at is None else self.first_words_at
 
     def hold(self, line: str, at: float) -> Say:
@@ -77,10 +80,11 @@ class OpenTurn:
                 return []
             case ToolCalled():
                 self.open_tools.add(part.tool_call_id)
+                self.tools_since = at
                 return [ShowToolCall(part)]
             case ToolAnswered():
                 self.open_tools.discard(part.tool_call_id)
-                self.waits_since = at
+                self.waits_since, self.awaits_words = at, True
                 return [ShowToolResult(part)]
             case VoiceSettings():
                 return [TuneVoice(part)]
@@ -99,8 +103,12 @@ class OpenTurn:
         return self._close(self._ending(policy.lines), at)
 
     def _ending(self, lines: SpokenLines) -> str:
+        if stops_in_mid_sentence(self.text):
+            return lines.closing_line
+        if self.failure == TOO_SLOW and self.has_spoken:
+            return lines.give_up
         if self.has_spoken:
-            return lines.closing_line if stops_in_mid_sentence(self.text) else ""
+            return ""
         if self.prompt is Prompt.GREETING:
             return lines.fallback_greeting
         return lines.give_up if self.failure == TOO_SLOW else lines.apology

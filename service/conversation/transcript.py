@@ -75,7 +75,7 @@ Transcript = tuple[Row, ...]
 
 # Languages written without spaces count one word a character; the others one a run of letters.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+(?:['’][^\W_]+)*")
-_SENTENCE = re.compile(r"""[.!?…。！？؟।]["'”’)\]]*(?:\s|\Z)""")
+_SENTENCE = re.compile(r"""[。！？]|[.!?…؟।]["'”’)\]]*(?:\s|\Z)""")
 _SENTENCE_WORDS = 12
 """Words after which a platform need not wait for the sentence's end."""
 _SENTENCE_END = re.compile(r"""[.!?…。！？؟।:]["'”’)\]]*\Z""")
@@ -169,7 +169,8 @@ class Hearing:
             return row
         text = row.text
         for line in hold_lines:
-            text = text.replace(line, "")
+            if text[: len(line)].casefold() == line.casefold():
+                text = text[len(line) :].lstrip()
         # The platform may revise a row; then the mark no longer means it.
         was_cut_off = index in self._cut_off and row.text.startswith(self._cut_off[index])
         return row if text == row.text and not was_cut_off else replace(row, text=text, was_cut_off=was_cut_off)

@@ -92,6 +92,9 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
 
     def on_message_complete(self) -> None:
+        if self.status < 200:  # noqa: PLR2004 - an interim response: the answer is still to come
+            self.headers, self._has_head = {}, False
+            return
         self.is_complete = True
         self._may_stay = self._parser.should_keep_alive()  # asked a moment later, the parser has forgotten
 
@@ -133,7 +136,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        return self.is_open and self.is_complete and self._may_stay
+        return self.is_open and self.is_complete and self._may_stay and not (self._pieces or self._is_paused)
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -184,22 +187,28 @@ class Pool:
             self._idle.pop().abort()
 
     async def _begun(self, head: bytes, body: bytes) -> Connection:
-        now = asyncio.get_running_loop().time()
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_open or now - connection.idle_since > self._idle_seconds:
-                connection.abort()
-                continue
+        kept = self._kept()
+        if kept is not None:
             try:
-                await _request(connection, head, body)
+                await _request(kept, head, body)
             except HttpFailed:
-                if connection.has_heard:
+                if kept.has_heard:
                     raise
-                continue  # closed by the server while it was kept: it never read this request
-            return connection
+                # Closed by the server while it was kept, mostly: asked once more, and no more than once.
+            else:
+                return kept
         connection = await self._connect()
         await _request(connection, head, body)
         return connection
+
+    def _kept(self) -> Connection | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open and now - connection.idle_since <= self._idle_seconds:
+                return connection
+            connection.abort()
+        return None
 
     def _give_back(self, connection: Connection) -> None:
         if connection.is_reusable:
@@ -216,7 +225,7 @@ class Pool:
             async with asyncio.timeout(self._connect_seconds):
                 loop = asyncio.get_running_loop()
                 _, connection = await loop.create_connection(Connection, origin.host, origin.port, ssl=self._tls)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # a host name can be too long to be spelled
             raise HttpFailed(type(error).__name__) from error
         return connection
 

@@ -8,6 +8,7 @@ The package is imported in a thread, once, when it is warmed up or first used.
 import asyncio
 import importlib
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.llm.model import Message, StreamBroken, Target, ToolExchange, Unrea
 from service.llm.wire import AnswerReader, refusal_of
 
 _REFUSAL_BYTES = 65_536
+_LINGER_SECONDS = 0.02
 _DROPPED_HEADERS = {"accept-encoding", "connection", "content-length"}
 
 
@@ -53,8 +55,12 @@ class OpenAIChat:
                         yield text
                     if reader.failure is not None:
                         raise reader.failure
+                    if reader.is_done:
+                        await _rest_of(answer)
+                        break
         except HttpFailed as error:
-            raise StreamBroken if has_begun else Unreachable from error
+            if reader.finish_reason is None:
+                raise StreamBroken if has_begun else Unreachable from error
         if reader.finish_reason is None:  # a server that stops ends its chunks as if all were well
             raise StreamBroken
 
@@ -84,6 +90,14 @@ def _door_of(openai: Any, target: Target) -> _Door:  # a module that was importe
     is_tls = url.scheme == "https"
     origin = Origin(url.host, url.port or (443 if is_tls else 80), is_tls)
     return _Door(Pool(origin), "\r\n".join(lines).encode())
+
+
+async def _rest_of(answer: Connection) -> None:
+    """Let the response end, so that its connection can be kept; but no caller waits for a server that lingers."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await answer.read():
+                pass
 
 
 async def _refusal(answer: Connection) -> bytes:

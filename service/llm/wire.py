@@ -50,6 +50,8 @@ class AnswerReader:
         self._rest = b""
         self.finish_reason: str | None = None
         """Why the model stopped; None while it has not, and when the answer was cut."""
+        self.is_done = False
+        """Whether the endpoint said that nothing more comes."""
         self.failure: ModelError | None = None
         """What made the rest unreadable; the text before it stands."""
 
@@ -69,10 +71,11 @@ class AnswerReader:
 
     def _text_of(self, event: bytes) -> str:
         if event == b"[DONE]":
+            self.is_done = True
             return ""
         try:
             chunk = _decode(event)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StreamBroken from error
         if chunk.error is not None:
             raise _class_of_fault(chunk.error)
@@ -96,7 +99,7 @@ def refusal_of(status: int, body: bytes) -> ModelError:
         return RequestRejected()
     try:
         error = msgspec.json.decode(body, type=_Chunk).error
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = None
     return QuotaExhausted() if isinstance(error, _Fault) and error.code in _QUOTA else RateLimited()
 

@@ -5,12 +5,13 @@ import pytest
 from service.conversation.call import Outcome, Policy, SpokenLines
 from service.conversation.commands import CancelReply, Command, Say, SetDeadline
 from service.conversation.events import DeadlineKind
+from service.conversation.parts import HangUp
 from service.conversation.transcript import ToolAnswered, ToolCalled
 from tests.conversation.play import Play, agent, caller, greeted, of
 
 HELLO = agent("Hello.")
 POLICY = Policy(details_expected=False, lines=SpokenLines(hold=("One moment.", "Just a second.")))
-SENTENCE = "We are open from nine to five."
+SENTENCE = "We are open from nine to five on every weekday of the year."
 
 
 def asked(policy: Policy = POLICY) -> Play:
@@ -35,7 +36,7 @@ def test_rule_15_a_hold_line_bridges_the_wait_for_the_first_words() -> None:
     play.says(SENTENCE)
     play.asks(2, HELLO, caller("When?"), agent(f"One moment. {SENTENCE}"), caller("Thanks"))
     record = play.records[-1]
-    assert (record.outcome, record.words_said, record.words_heard) == (Outcome.COMPLETED, 7, 7)
+    assert (record.outcome, record.words_said, record.words_heard) == (Outcome.COMPLETED, 13, 13)
     assert record.first_words_at == record.asked_at + 1.8
 
 
@@ -56,13 +57,20 @@ def test_rule_15_no_hold_for_whom_wants_none_nor_in_a_greeting() -> None:
     assert of(Say, passes(play, 1.8)) == []
 
 
-def test_rule_15_a_hold_is_not_in_the_history_nor_said_into_words() -> None:
+def test_rule_15_no_hold_is_said_into_words() -> None:
     play = asked()
     play.drafts("We are")
     assert of(Say, passes(play, 1.8)) == []
-    play.asks(2, HELLO, caller("When?"), agent("One moment. At nine."), caller("One moment."))
-    history = play.turns[-1].turn.history
-    assert history[2:] == (agent(" At nine."), caller("One moment."))
+
+
+def test_rule_14_a_hold_that_was_said_is_not_in_the_history() -> None:
+    rows = (HELLO, caller("When?"), agent("one moment. At nine."), caller("One moment."))
+    never, once = asked(), asked()
+    passes(once, 1.8)
+    for play in (never, once):
+        play.asks(2, *rows)
+    assert never.turns[-1].turn.history == rows
+    assert once.turns[-1].turn.history[2:] == (agent("At nine."), caller("One moment."))
 
 
 def test_rule_15_who_heard_only_the_hold_heard_nothing_of_the_answer() -> None:
@@ -127,14 +135,49 @@ def test_rule_17_no_pause_on_the_wire_is_longer_than_eight_seconds() -> None:
     assert of(Say, passes(play, 0.2)) == [Say(1, "", is_final=True)]
 
 
-def test_rule_17_a_tool_at_work_stops_the_clocks() -> None:
+def test_rule_17_a_tool_at_work_stops_the_clocks_but_for_the_hold() -> None:
     play = asked()
     play.drafts(ToolCalled("t1", "find", "{}"))
-    for _ in range(20):
-        assert of(Say, passes(play, 1.0)) == []
+    assert of(Say, passes(play, 1.8)) == [Say(1, "One moment. ")]
+    for _ in range(80):
+        assert of(Say, passes(play, 0.1)) == []
     play.drafts(ToolAnswered("t1", "none"))
-    assert of(Say, passes(play, 1.7)) == []
-    assert of(Say, passes(play, 0.2)) == [Say(1, "One moment. ")]
+    assert of(Say, passes(play, 0.1)) == of(Say, passes(play, 4.3)) == []
+    assert of(Say, passes(play, 0.2)) == [Say(1, POLICY.lines.give_up, is_final=True)]
+
+
+def test_rule_17_a_tool_that_never_answers_stops_them_for_ten_seconds() -> None:
+    play = asked()
+    play.drafts("Let me see.")
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    for _ in range(99):
+        assert of(Say, passes(play, 0.1)) == []
+    assert of(Say, passes(play, 0.2)) == [Say(1, "", is_final=True)]
+
+
+def test_rule_16_a_second_wait_after_a_tool_ends_honestly_though_words_were_said() -> None:
+    play = asked()
+    play.drafts("Let me see.")
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    play.waits(1)
+    play.drafts(ToolAnswered("t1", "none"))
+    play.passes(DeadlineKind.PATIENCE)
+    assert of(Say, passes(play, 1.8)) == [Say(1, "One moment. ")]
+    assert of(Say, passes(play, 2.7)) == [Say(1, f" {POLICY.lines.give_up}", is_final=True)]
+
+
+def test_rule_17_an_action_that_was_asked_for_is_taken_though_the_agent_hangs() -> None:
+    play = asked()
+    play.drafts(HangUp("Goodbye."))
+    assert of(Say, passes(play, 1.8)) == []
+    assert of(Say, passes(play, 2.7)) == [Say(1, "Goodbye.", is_final=True, action=HangUp("Goodbye."))]
+
+
+def test_rule_17_a_stall_of_our_own_excuses_everybody() -> None:
+    play = asked()
+    assert of(Say, passes(play, 30)) == []
+    play.drafts(SENTENCE)
+    assert of(Say, passes(play, 0.1)) == []
 
 
 def test_a_deadline_that_passes_early_is_set_again_and_a_finished_turn_has_none() -> None:

@@ -193,6 +193,50 @@ async def test_what_is_no_response_fails(rubbish: bytes) -> None:
             await fetched(pool)
 
 
+async def test_an_interim_response_is_not_the_answer() -> None:
+    async def hints(_: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+        writer.write(OK)
+
+    async with pool_to(hints) as (pool, server):
+        assert [await fetched(pool) for _ in range(2)] == [b"ok"] * 2
+        assert server.connections == 1
+
+
+async def test_a_request_that_a_server_took_and_did_not_answer_is_sent_once_more_at_most() -> None:
+    answered = 0
+
+    async def falters(_: Reader, writer: Writer) -> None:
+        nonlocal answered
+        answered += 1
+        if answered <= 5:
+            await asyncio.sleep(0.01)  # so that all five are open at one time
+            writer.write(OK)
+        else:
+            writer.close()
+
+    async with pool_to(falters) as (pool, _):
+        async with asyncio.TaskGroup() as tasks:
+            for _i in range(5):
+                tasks.create_task(fetched(pool))
+        with pytest.raises(HttpFailed):
+            await fetched(pool)
+        assert answered == 7
+
+
+async def test_a_connection_left_under_back_pressure_is_not_used_again() -> None:
+    async def large(_: Reader, writer: Writer) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1070000\r\n\r\n" + b"x" * 1_070_000)
+
+    async with pool_to(large) as (pool, server):
+        async with pool.exchange(HEAD, b"{}"):
+            await asyncio.sleep(0.05)
+        assert len(await asyncio.wait_for(fetched(pool), 2)) == 1_070_000
+        assert server.connections == 2
+
+
 async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
     async def twice(_: Reader, writer: Writer) -> None:
         writer.write(OK)
@@ -213,3 +257,5 @@ async def test_nobody_there_and_no_tls_fail() -> None:
     async with pool_to(ok) as (pool, _):
         with pytest.raises(HttpFailed):
             await fetched(Pool(Origin("127.0.0.1", pool._origin.port, is_tls=True), connect_seconds=1))
+    with pytest.raises(HttpFailed):
+        await fetched(Pool(Origin("x" * 300, 80, is_tls=False)))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -76,27 +76,46 @@ async def test_each_fault_has_its_class(fault: Fault, error: type[ModelError]) -
         await model.quiet()
 
 
-async def test_an_answer_without_its_end_is_broken() -> None:
-    """As a server does that stops: it ends its chunks as if all were well."""
+@asynccontextmanager
+async def hand_written(
+    *events: Mapping[str, object] | str, ending: bytes, lingers: bool = False
+) -> AsyncIterator[OpenAIChat]:
+    """A server that sends these events in one chunk, and then ends the response as no library would."""
 
-    async def stops(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        choice = {"index": 0, "delta": {"content": "We"}, "finish_reason": None}
-        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-        event = b"data: %s\n\n" % json.dumps(chunk).encode()
+        data = b"".join(b"data: %s\n\n" % (e if isinstance(e, str) else json.dumps(e)).encode() for e in events)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        writer.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event))
+        writer.write(b"%x\r\n%s\r\n%s" % (len(data), data, ending))
         await writer.drain()
+        if lingers:
+            await reader.read()
         writer.close()
         await writer.wait_closed()
 
-    server = await asyncio.start_server(stops, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        chat = OpenAIChat(Target("m", "key", f"http://127.0.0.1:{port}/v1"))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        chat = OpenAIChat(Target("m", "key", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+        yield chat
+        await chat.close()
+        await asyncio.sleep(0.01)  # the server's side of the connections
+
+
+WE = {"choices": [{"index": 0, "delta": {"content": "We are open."}, "finish_reason": None}]}
+STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+async def test_an_answer_without_its_end_is_broken() -> None:
+    """As a server does that stops: it ends its chunks as if all were well."""
+    async with hand_written(WE, ending=b"0\r\n\r\n") as chat:
         with pytest.raises(StreamBroken):
             _ = [delta async for delta in chat.stream(ASK)]
-        await chat.close()
+
+
+@pytest.mark.parametrize("lingers", [False, True])
+async def test_an_answer_that_came_to_its_end_is_whole_however_the_response_ends(*, lingers: bool) -> None:
+    async with hand_written(WE, STOP, "[DONE]", ending=b"", lingers=lingers) as chat:
+        async with asyncio.timeout(1):
+            assert [delta async for delta in chat.stream(ASK)] == ["We are open."]
 
 
 async def test_a_model_that_is_not_there_is_unreachable() -> None:

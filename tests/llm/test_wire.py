@@ -59,12 +59,13 @@ def test_an_answer_that_was_cut_has_no_finish_reason() -> None:
         b"data: {broken\n\n",
         b'data: {"choices": 5}\n\n',
         b'data: {"choices": [{"delta": {"content": 5}}]}\n\n',
+        b'data: {"choices": [{"delta": {"content": "a\xff"}}]}\n\n',
         b"data: " + b"[" * 100_000 + b"\n\n",
         b"data: " + b"x" * (1 << 21),
         b'data: {"error": "overloaded"}\n\n',
         b'data: {"error": {"message": "x"}}\n\n',
     ],
-    ids=["broken", "types", "content", "deep", "endless", "error-text", "error"],
+    ids=["broken", "types", "content", "no-utf8", "deep", "endless", "error-text", "error"],
 )
 def test_rubbish_ends_the_answer_and_the_text_before_it_stands(rubbish: bytes) -> None:
     reader = AnswerReader()
@@ -96,6 +97,7 @@ def test_an_error_with_a_status_is_of_its_class() -> None:
         (408, b"", ServerFailed),
         (429, b"", RateLimited),
         (429, b"[" * 100_000, RateLimited),
+        (429, b'{"error": {"code": "\xff"}}', RateLimited),
         (429, b'{"error": {"code": "rate_limit_exceeded"}}', RateLimited),
         (429, b'{"error": {"code": "insufficient_quota"}}', QuotaExhausted),
         (500, b"", ServerFailed),
