@@ -91,7 +91,10 @@ def create_agent(settings: Settings) -> Agent:
             "OPENAI_BASE_URL), or CUEBOX_AGENT=dummy to go without."
         )
     target = Target(settings.model, settings.openai_api_key, base_url)
-    return WITH_MODEL[name](OpenAIChat(target), lambda: datetime.now(zone))
+    try:
+        return WITH_MODEL[name](OpenAIChat(target), lambda: datetime.now(zone))
+    except (ValueError, OSError) as error:  # a file of the agent's folder is missing or not as it should be
+        raise SettingsError(f"The agent '{name}' cannot be read: {error}") from error
 
 
 def _zone_of(settings: Settings) -> ZoneInfo:

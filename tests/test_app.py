@@ -1,11 +1,13 @@
 import asyncio
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
+from service.agents import receptionist
 from service.app import create_agent, create_app
 from service.health import Readiness, health_routes
 from service.llm.model import Unreachable
@@ -51,6 +53,20 @@ def test_the_agent_is_chosen_by_setting_or_by_the_key(settings: Settings, name: 
 def test_what_cannot_be_started_is_told_in_one_sentence(settings: Settings, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence.replace("(", r"\(")):
         create_app(settings)
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [("greeting = 5", "greeting"), ("greting = 'Hello'", "greting"), ("greeting", "line 1"), (None, "No such file")],
+)
+def test_a_mistake_in_an_agent_s_files_is_told_in_one_sentence(
+    script: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receptionist, "_HERE", tmp_path)
+    if script is not None:
+        (tmp_path / "agent.toml").write_text(script)
+    with pytest.raises(SettingsError, match=f"The agent 'receptionist' cannot be read: .*{sentence}"):
+        create_app(Settings(openai_api_key="k"))
 
 
 async def test_a_running_service_is_alive_and_ready() -> None:
