@@ -57,7 +57,7 @@ def test_what_cannot_be_started_is_told_in_one_sentence(settings: Settings, sent
 
 @pytest.mark.parametrize(
     ("script", "sentence"),
-    [("greeting = 5", "greeting"), ("greting = 'Hello'", "greting"), ("greeting", "line 1"), (None, "No such file")],
+    [("greeting = 5", "greeting"), ("greting = 'Hello'", "greting"), ("greeting", "Expected"), (None, "No such file")],
 )
 def test_a_mistake_in_an_agent_s_files_is_told_in_one_sentence(
     script: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
