@@ -135,7 +135,7 @@ def test_a_taken_port_is_said_in_one_sentence(base_url: str) -> None:
     port = base_url.removesuffix("/v1").rpartition(":")[2]
     done = run("--port", port)
     assert done.returncode == 1
-    assert f"is port {port} free?" in done.stderr.splitlines()[-1]
+    assert f"is port {port} free?" in done.stderr  # llama.cpp may add a line of its own behind it
 
 
 @pytest.mark.usefixtures("base_url")
