@@ -35,7 +35,12 @@ class Settings(Struct, frozen=True):
         float, Meta(ge=0, le=5, description="How long the greeting waits for the call details.")
     ] = 0.3
     turn_budget: Annotated[
-        float, Meta(gt=0, le=300, description="How long an answer may take before the caller gets an apology.")
+        float,
+        Meta(
+            gt=0,
+            le=300,
+            description="The longest that an answer may take, all in all; a slow start is noticed earlier.",
+        ),
     ] = 25.0
     reconnect_window: Annotated[
         float, Meta(ge=0, le=3600, description="How long a call is remembered after its line closed.")

@@ -54,13 +54,13 @@ class OpenTurn:
     def say(self, text: str, at: float) -> None:
         self.said.append(text)
         self.playout.say(text, at)
-        if not text.isspace():
+        if text and not text.isspace():
             self.waits_since, self.awaits_words = at, False
             self.first_words_at = at if self.first_words_at is None else self.first_words_at
 
     def hold(self, line: str, at: float) -> Say:
         """A line that bridges the wait for the first words (rule 15)."""
-        self.held = f"{line} "
+        self.held = _spaced(f"{line} ", after=self.text)
         self.playout.say(self.held, at)
         return Say(self.turn_id, self.held)
 

@@ -93,6 +93,8 @@ def test_rule_4_an_empty_reply_is_completed_all_the_same() -> None:
     play.asks(1, HELLO, caller("Hi"))
     assert play.drafts("") == []
     assert play.finishes() == [Say(1, "", is_final=True)]
+    play.asks(2, HELLO, caller("Hi?"))
+    assert play.records[-1].first_words_at is None
 
 
 # Rule 5: the greeting.

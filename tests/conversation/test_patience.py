@@ -162,7 +162,7 @@ def test_rule_16_a_second_wait_after_a_tool_ends_honestly_though_words_were_said
     play.waits(1)
     play.drafts(ToolAnswered("t1", "none"))
     play.passes(DeadlineKind.PATIENCE)
-    assert of(Say, passes(play, 1.8)) == [Say(1, "One moment. ")]
+    assert of(Say, passes(play, 1.8)) == [Say(1, " One moment. ")]
     assert of(Say, passes(play, 2.7)) == [Say(1, f" {POLICY.lines.give_up}", is_final=True)]
 
 
