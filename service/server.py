@@ -97,7 +97,7 @@ def bind(settings: Settings, port: int | None = None) -> socket.socket:
     """Take the port (0 for a free one). Raises SettingsError when somebody else has it."""
     port = settings.port if port is None else port
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or the second word waits for the first's ACK
     try:
