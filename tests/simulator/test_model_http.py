@@ -1,8 +1,10 @@
 """The stand-in model seen through real sockets: answers in one piece, directives, HTTP and connections."""
 
 import asyncio
+import gc
 import io
 import json
+import re
 import runpy
 import shlex
 import signal
@@ -17,6 +19,7 @@ import pytest
 from service.simulator import model as module
 from service.simulator.model import StandInModel
 from service.simulator.model_script import (
+    FAULTS,
     Cut,
     Empty,
     Fault,
@@ -235,17 +238,49 @@ class Terminal(io.StringIO):
 def test_by_hand_it_prints_where_it_is_and_serves_until_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(sys, "argv", ["model", "--port", "0", "--gap", "0.1"])
+    monkeypatch.setattr(sys, "argv", ["model", "--port", "0", "--seed", "5", "--chunks", "9", "--fault", "4%cut"])
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # the tests' own objects shall go on being collected
     runpy.run_path(str(module.__file__), run_name="__main__")
-    assert terminal.getvalue().startswith("http://127.0.0.1:")
+    address, seed, *_ = terminal.getvalue().splitlines()
+    assert address.startswith("http://127.0.0.1:")
+    assert seed == "seed 5"
 
 
 async def test_the_printed_example_works(capsys: pytest.CaptureFixture[str]) -> None:
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(module._serve(Script(), 0))
+        serving = tasks.create_task(module._serve(StandInModel()))
         while not (printed := capsys.readouterr().out):
             await asyncio.sleep(0.001)
-        _, _, _, _, example = shlex.split(printed.partition("\n")[2])
+        _, _, _, _, example = shlex.split(printed.partition("curl")[2].join(["curl", ""]))
         chat = json.loads(example)
         serving.cancel()
     assert directed(THREE, chat["messages"][0]["content"]) == Script("One two three four.", gap=0.2, fault=Stall(3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--first-token", "soon"], "'soon' is not seconds"),
+        (["--gap", "-1"], "0 or more"),
+        (["--fault", "4%explode"], "no fault is named explode"),
+    ],
+)
+def test_by_hand_a_mistake_is_named(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        module.main(arguments)
+    assert why in capsys.readouterr().err
+
+
+def test_the_help_names_every_fault_and_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        module.main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} .*\S", printed, re.MULTILINE) for name in FAULTS)
+    assert re.search(r"^  huge after=0 size=1000000 +\S", printed, re.MULTILINE)
+
+
+def test_chunks_are_words_ten_a_sentence() -> None:
+    words = module._sentences(20)
+    assert len(words) == 20
+    assert "".join(words).count(".") == 2
+    assert words[9] == " word10."

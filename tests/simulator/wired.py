@@ -5,17 +5,20 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import openai
 
 from service.simulator.model import StandInModel
-from service.simulator.model_script import (
-    Script,
-)
+from service.simulator.model_script import Script
 
 THREE = Script("One two three.")
 SOON = 0.03
+
+
+def seeded(seed: int = 1) -> Random:
+    return Random(seed)  # noqa: S311  wanted: the same again
 
 
 def spelt(content: Any = "Hi.", **more: Any) -> bytes:
