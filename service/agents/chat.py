@@ -27,7 +27,7 @@ def chat_of(turn: Turn, instructions: str) -> list[Message | ToolExchange]:
     The nudge is the system's, never put into the caller's mouth. The beginning is the same from turn to turn, so that
     the provider can reuse what it computed for it.
     """
-    heard = list(_in_turns(_messages(turn.history)))
+    heard = _in_turns(_messages(turn.history))
     if turn.prompt is Prompt.CALLER_SILENT:
         heard.append(Message(Role.SYSTEM, SILENCE_NUDGE))
     elif not heard:
@@ -68,17 +68,13 @@ def _keys(digits: str) -> Message:
     return Message(Role.USER, f"[pressed on the keypad: {' '.join(digits)}]")
 
 
-def _in_turns(messages: Iterable[Message | ToolExchange]) -> Iterator[Message | ToolExchange]:
+def _in_turns(messages: Iterable[Message | ToolExchange]) -> list[Message | ToolExchange]:
     """Join neighbours of one role: some providers take only strict alternation."""
-    last: Message | None = None
+    turns: list[Message | ToolExchange] = []
     for message in messages:
-        if isinstance(message, Message) and last is not None and last.role is message.role:
-            last = Message(last.role, f"{last.text}\n{message.text}")
-            continue
-        if last is not None:
-            yield last
-        last = message if isinstance(message, Message) else None
-        if last is None:
-            yield message
-    if last is not None:
-        yield last
+        last = turns[-1] if turns else None
+        if isinstance(message, Message) and isinstance(last, Message) and last.role is message.role:
+            turns[-1] = Message(last.role, f"{last.text}\n{message.text}")
+        else:
+            turns.append(message)
+    return turns

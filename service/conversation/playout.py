@@ -62,6 +62,8 @@ def heard_of(said: Sequence[str], heard: Sequence[str]) -> int | None:
     back as "five dollars"), so a word may be missing on either side. None when less than half of what
     was heard can be found: then the two cannot be aligned. Linear in both.
     """
+    if list(said[: len(heard)]) == list(heard):  # as it mostly is
+        return len(heard)
     position = found = 0
     for word in heard:
         try:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import groupby, islice
+from itertools import islice
 from types import UnionType
 
 
@@ -104,16 +104,23 @@ def has_agent_words(transcript: Iterable[Row]) -> bool:
 
 def merged(transcript: Iterable[Row]) -> Transcript:
     """The same transcript with neighbouring utterances of one side joined and blank ones left out."""
-    told = (row for row in transcript if not isinstance(row, Utterance) or row.text.strip())
     rows: list[Row] = []
-    for speaker, group in groupby(told, lambda row: row.speaker if isinstance(row, Utterance) else None):
-        if speaker is None:
-            rows += group
-        else:
-            said = [row for row in group if isinstance(row, Utterance)]
-            text = said[0].text if len(said) == 1 else " ".join(row.text.strip() for row in said)
-            rows.append(replace(said[-1], text=text))
-    return tuple(rows)
+    run: list[Utterance] = []  # of one side
+    for row in transcript:
+        if not isinstance(row, Utterance):
+            rows += _joined(run)
+            rows.append(row)
+            run = []
+        elif row.text and not row.text.isspace():
+            if run and run[0].speaker is not row.speaker:
+                rows += _joined(run)
+                run = []
+            run.append(row)
+    return (*rows, *_joined(run))
+
+
+def _joined(run: list[Utterance]) -> list[Utterance]:
+    return run if len(run) < 2 else [replace(run[-1], text=" ".join(row.text.strip() for row in run))]  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +169,8 @@ class Hearing:
 
     def history(self, hold_lines: Sequence[str] = ()) -> Transcript:
         """What was heard, as an agent reads it: one utterance a side and a time, cut-off ones marked, without holds."""
+        if not hold_lines and not self._cut_off:
+            return merged(self.rows)
         return merged(self._as_read(index, row, hold_lines) for index, row in enumerate(self.rows))
 
     def _as_read(self, index: int, row: Row, hold_lines: Sequence[str]) -> Row:

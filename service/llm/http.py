@@ -1,40 +1,32 @@
-"""HTTP/1.1 for streamed answers: one connection a request at a time, kept open between them.
+"""HTTP/1.1 for streamed answers: one connection, a request at a time.
 
 Written for the turn: the general clients spend more on a streamed chunk than all the rest of the service does
-(README, performance). Bytes that arrive in one read are handed over in one piece, and nothing is copied on the way.
+(README, performance). Bytes that arrive in one read are handed over in one piece.
 Redirects, cookies, proxies and compression are left out: no model endpoint needs them.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import httptools
 
 _READ_AHEAD = 1 << 20
 """Bytes that may wait unread before the server has to."""
 
+GATHER_SECONDS = 0.04
+"""So long may words wait for the next ones where nobody hears the difference: each frame has its price."""
+
 
 class HttpFailed(Exception):
     """The exchange did not come to its end: there was no connection, or it broke, or it was not HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where connections go."""
-
-    host: str
-    port: int
-    is_tls: bool
-
-
 class Connection(asyncio.Protocol):
     """One TCP (or TLS) connection: sends a request, then reads its response piece by piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lost: Callable[["Connection"], None] = lambda _: None) -> None:
         self.is_open = False
+        self._on_lost = on_lost
         self.has_heard = False
         """Whether anything of the present response arrived."""
         self.idle_since = 0.0
@@ -48,6 +40,9 @@ class Connection(asyncio.Protocol):
         self._has_head = False
         self._may_stay = True
         self._waiter: asyncio.Future[None] | None = None
+        self._gathering: asyncio.TimerHandle | None = None
+        self._gathered: list[bytes] = []
+        self._is_urgent: Callable[[bytes], object] | None = None
         self._error: Exception | None = None
 
     # What asyncio calls.
@@ -58,6 +53,24 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
+        if self._is_urgent is not None and not self._is_urgent(data) and self._size <= _READ_AHEAD:
+            self._gathered.append(data)
+            self._size += len(data)
+            if self._gathering is None:
+                self._gathering = self._loop.call_later(GATHER_SECONDS, self._take_gathered)
+            return
+        self._take(data if not self._gathered else b"".join([*self._gathered, data]))
+
+    def _take_gathered(self) -> None:
+        self._take(b"".join(self._gathered))
+
+    def _take(self, data: bytes) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        if self._gathered:
+            self._gathered.clear()
+            self._size = 0
         if self.is_complete:
             self.abort()  # bytes that nobody asked for
             return
@@ -74,9 +87,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self.is_open = False
+        if self._gathered:
+            self._take_gathered()
         if not self.is_complete:
             self._fail(HttpFailed("the connection was closed"))
         self._wake()
+        self._on_lost(self)
 
     # What httptools calls.
 
@@ -103,15 +119,20 @@ class Connection(asyncio.Protocol):
     async def request(self, head: bytes, body: bytes) -> None:
         """Send a request and wait for the response's head. Raises HttpFailed."""
         self._parser = httptools.HttpResponseParser(self)
-        self.headers, self.status = {}, 0
+        self.headers, self.status, self._is_urgent = {}, 0, None
         self._has_head = self.has_heard = self.is_complete = False
         self._error = None
         self._pieces.clear()
+        self._size = 0
         self._transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
         while not self._has_head:
             if self._error is not None:
                 raise self._error
             await self._wait()
+
+    def gather(self, is_urgent: Callable[[bytes], object]) -> None:
+        """From now on, let bytes wait for those that come within GATHER_SECONDS, unless this says that they cannot."""
+        self._is_urgent = is_urgent
 
     async def read(self) -> bytes:
         """What arrived since the last read, waiting for some; empty at the response's end. Raises HttpFailed."""
@@ -136,7 +157,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        return self.is_open and self.is_complete and self._may_stay and not (self._pieces or self._is_paused)
+        return self.is_open and self.is_complete and self._may_stay and not self._is_paused
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -151,88 +172,3 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         self._error = self._error or error
-
-
-class Pool:
-    """The connections to one origin, shared by all calls; the one used last is used next."""
-
-    def __init__(self, origin: Origin, *, connect_seconds: float = 5.0, idle_seconds: float = 55.0) -> None:
-        """`idle_seconds`: load balancers drop idle connections without a word, mostly after a minute or more."""
-        self._origin = origin
-        self._connect_seconds = connect_seconds
-        self._idle_seconds = idle_seconds
-        self._idle: list[Connection] = []
-        self._tls: ssl.SSLContext | None = None
-
-    @asynccontextmanager
-    async def exchange(self, head: bytes, body: bytes) -> AsyncIterator[Connection]:
-        """Send a request; yields its connection once the response's head is there. Raises HttpFailed.
-
-        A connection whose response was not read to its end is closed: the server sees that nobody listens any more.
-        """
-        connection = await self._begun(head, body)
-        try:
-            yield connection
-        finally:
-            self._give_back(connection)
-
-    async def warm_up(self) -> None:
-        """Have one connection open before it is needed. Raises HttpFailed."""
-        if not any(connection.is_open for connection in self._idle):
-            self._give_back(await self._connect())
-
-    def close(self) -> None:
-        """Close what is kept."""
-        while self._idle:
-            self._idle.pop().abort()
-
-    async def _begun(self, head: bytes, body: bytes) -> Connection:
-        kept = self._kept()
-        if kept is not None:
-            try:
-                await _request(kept, head, body)
-            except HttpFailed:
-                if kept.has_heard:
-                    raise
-                # Closed by the server while it was kept, mostly: asked once more, and no more than once.
-            else:
-                return kept
-        connection = await self._connect()
-        await _request(connection, head, body)
-        return connection
-
-    def _kept(self) -> Connection | None:
-        now = asyncio.get_running_loop().time()
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.is_open and now - connection.idle_since <= self._idle_seconds:
-                return connection
-            connection.abort()
-        return None
-
-    def _give_back(self, connection: Connection) -> None:
-        if connection.is_reusable:
-            connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(connection)
-        else:
-            connection.abort()
-
-    async def _connect(self) -> Connection:
-        origin = self._origin
-        if origin.is_tls and self._tls is None:
-            self._tls = await asyncio.to_thread(ssl.create_default_context)
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                loop = asyncio.get_running_loop()
-                _, connection = await loop.create_connection(Connection, origin.host, origin.port, ssl=self._tls)
-        except (OSError, TimeoutError, UnicodeError) as error:  # a host name can be too long to be spelled
-            raise HttpFailed(type(error).__name__) from error
-        return connection
-
-
-async def _request(connection: Connection, head: bytes, body: bytes) -> None:
-    try:
-        await connection.request(head, body)
-    except BaseException:
-        connection.abort()
-        raise

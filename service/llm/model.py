@@ -1,9 +1,15 @@
-"""The ChatModel port: messages in, text out as it is made."""
+"""The two ports of a language model, what passes through them, and how it fails.
+
+`ChatModel` is what agents talk to: text to speak, and tool calls. `Endpoint` is one target's wire; `DependableModel`
+makes one of the other.
+"""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from msgspec import Struct, field
 
 
 class Role(Enum):
@@ -16,19 +22,18 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call that the model made. `arguments` is stringified JSON."""
+    """A tool call that the model made. `arguments` is stringified JSON, as the model spelled it."""
 
     id: str
     name: str
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message to a chat model."""
+class Message(Struct, frozen=True):
+    """One message to a chat model. A struct, because a long call has hundreds of them in every request."""
 
     role: Role
-    text: str
+    text: str = field(name="content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +44,89 @@ class ToolExchange:
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which model is asked, and where."""
+Messages = Sequence[Message | ToolExchange]
 
-    model: str
-    api_key: str
-    base_url: str | None = None
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """The turn that a question belongs to: records of it are joined by this."""
+
+    call_id: str
+    turn_index: int
 
 
 class ChatModel(Protocol):
     """A model that streams."""
 
-    def stream(self, messages: Sequence[Message | ToolExchange]) -> AsyncGenerator[str]:
-        """Answer with text deltas. Raises a ModelError; closing the generator closes the request."""
+    def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[str | ToolCall]:
+        """Answer with text that can be spoken, as it is made, then with tool calls, each whole.
+
+        Raises a ModelError; closing the generator closes every request behind it.
+        """
         ...
 
     async def warm_up(self) -> None:
-        """Pay slow imports before a turn needs them."""
+        """Pay slow imports and connections before a turn needs them."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+# One target's wire.
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, as the endpoint counts them. Cached ones are part of the input, reasoning of the output."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegun:
+    """The endpoint took the request. What it does not tell is None."""
+
+    request_id: str | None = None
+    requests_left: int | None = None
+    tokens_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallBegun:
+    """The model began to call a tool: from here on, this answer is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerEnded:
+    """The answer came to its end. `finish_reason` is the endpoint's own word."""
+
+    finish_reason: str
+    usage: Usage | None = None
+
+
+Delta = str | AnswerBegun | ToolCallBegun | ToolCall | AnswerEnded
+
+
+class Endpoint(Protocol):
+    """One model at one address. Its stream begins with AnswerBegun and ends with AnswerEnded."""
+
+    name: str
+    model: str
+
+    def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+        """Answer as the model makes it. `traceparent` goes along as a header.
+
+        Raises a ModelError; closing the generator closes the request.
+        """
+        ...
+
+    async def warm_up(self) -> None:
+        """Pay slow imports, and open a connection. Raises a ModelError."""
         ...
 
     async def close(self) -> None:
@@ -77,7 +147,11 @@ class ModelError(Exception):
         +-- Unreachable
         +-- StreamBroken   it began to answer
         +-- NothingSaid    it answered without a word to speak
+        +-- AnswerRan      it did not stop: over and over the same, or far too long
     """
+
+    request_id: str | None = None
+    """The endpoint's own id of the request: what its support asks for."""
 
 
 class ModelRejected(ModelError):
@@ -103,6 +177,9 @@ class ModelUnavailable(ModelError):
 class RateLimited(ModelUnavailable):
     """Too many requests for now."""
 
+    retry_after: float | None = None
+    """Seconds until the endpoint takes requests again, where it says."""
+
 
 class ServerFailed(ModelUnavailable):
     """The endpoint failed."""
@@ -118,3 +195,7 @@ class StreamBroken(ModelUnavailable):
 
 class NothingSaid(ModelUnavailable):
     """The answer came to its end and had no word that can be spoken."""
+
+
+class AnswerRan(ModelUnavailable):
+    """The answer did not stop: it said the same over and over, or far too much."""

@@ -1,4 +1,4 @@
-"""Chat Completions of any OpenAI-compatible endpoint.
+"""Chat Completions of any OpenAI-compatible endpoint, and of Azure's.
 
 The `openai` package says where a request goes and with which headers, so that targets are set up as its users know
 them. The stream itself is read here: the package's own stream handling costs more CPU than all the rest of the service.
@@ -7,16 +7,28 @@ The package is imported in a thread, once, when it is warmed up or first used.
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from service.llm.http import Connection, HttpFailed, Origin, Pool
-from service.llm.model import Message, StreamBroken, Target, ToolExchange, Unreachable
-from service.llm.wire import AnswerReader, refusal_of
+from service.llm.http import Connection, HttpFailed
+from service.llm.model import (
+    AnswerBegun,
+    AnswerEnded,
+    Delta,
+    Message,
+    Messages,
+    StreamBroken,
+    ToolCallBegun,
+    ToolExchange,
+    Unreachable,
+)
+from service.llm.pool import Origin, Pool
+from service.llm.targets import Target
+from service.llm.wire import AnswerReader, begun_of, may_end_a_sentence, refusal_of
 
 _REFUSAL_BYTES = 65_536
 _LINGER_SECONDS = 0.02
@@ -28,31 +40,39 @@ class _Door:
     """The way to the endpoint: its connections, and a request's head but for its length."""
 
     pool: Pool
-    head: bytes
+    head: bytes = field(repr=False)  # it holds the key
 
 
 class OpenAIChat:
     """One pool of connections, shared by all calls."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, target: Target, key: str) -> None:
+        self.name, self.model = target.label, target.model
+        self.provider, self.address = target.provider, target.address
+        self._target, self._key = target, key
+        counting = {"stream_options": {"include_usage": True}} if target.counts_tokens else {}
+        fields = {"model": target.model, "stream": True, **counting, **target.options}
+        self._request = msgspec.json.encode(fields)[:-1] + b',"messages":'  # the same bytes each time: see its test
         self._door: _Door | None = None
         self._opening = asyncio.Lock()
 
-    async def stream(self, messages: Sequence[Message | ToolExchange]) -> AsyncGenerator[str]:
+    async def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
         door = self._door or await self._opened()
-        wire = [part for message in messages for part in _wire(message)]
-        body = msgspec.json.encode({"model": self._target.model, "messages": wire, "stream": True})
+        head = door.head if traceparent is None else b"%btraceparent: %b\r\n" % (door.head, traceparent.encode())
         reader = AnswerReader()
-        has_begun = False
+        has_begun = is_calling = False
         try:
-            async with door.pool.exchange(door.head, body) as answer:
-                if answer.status != 200:  # noqa: PLR2004
-                    raise refusal_of(answer.status, await _refusal(answer))
+            async with door.pool.exchange(head, self._body(messages)) as answer:
+                begun = await _accepted(answer)
                 has_begun = True
+                yield begun
                 while data := await answer.read():
                     if text := reader.feed(data):
                         yield text
+                        answer.gather(may_end_a_sentence)
+                    if reader.tool_calls.has_begun and not is_calling:
+                        is_calling = True
+                        yield ToolCallBegun()
                     if reader.failure is not None:
                         raise reader.failure
                     if reader.is_done:
@@ -63,27 +83,41 @@ class OpenAIChat:
                 raise StreamBroken if has_begun else Unreachable from error
         if reader.finish_reason is None:  # a server that stops ends its chunks as if all were well
             raise StreamBroken
+        for call in reader.tool_calls.whole():
+            yield call
+        yield AnswerEnded(reader.finish_reason, reader.usage)
+
+    def _body(self, messages: Messages) -> bytes:
+        wire: list[object] = []
+        for message in messages:
+            wire += (message,) if isinstance(message, Message) else _wire(message)
+        return b"%b%b}" % (self._request, msgspec.json.encode(wire))
 
     async def warm_up(self) -> None:
-        await (await self._opened()).pool.warm_up()
+        try:
+            await (await self._opened()).pool.warm_up()
+        except HttpFailed as error:
+            raise Unreachable from error
 
     async def close(self) -> None:
         if self._door is not None:
-            self._door.pool.close()
+            await self._door.pool.close()
 
     async def _opened(self) -> _Door:
         async with self._opening:
             if self._door is None:
                 openai = await asyncio.to_thread(importlib.import_module, "openai")
-                self._door = _door_of(openai, self._target)
+                self._door = await _door_of(openai, self._target, self._key)
             return self._door
 
 
-def _door_of(openai: Any, target: Target) -> _Door:  # a module that was imported late
+async def _door_of(openai: Any, target: Target, key: str) -> _Door:  # a module that was imported late
     """The target as the `openai` package understands it."""
-    client = openai.AsyncOpenAI(api_key=target.api_key, base_url=target.base_url)
-    options = openai._models.FinalRequestOptions.construct(method="post", url="/chat/completions", json_data={})  # noqa: SLF001
-    request = client._build_request(options)  # noqa: SLF001 - private, but nothing public tells it; a test holds it
+    client = await asyncio.to_thread(_client_of, openai, target, key)  # it reads the authorities' certificates
+    about: dict[str, object] = {"model": target.model}  # Azure's address holds the deployment's name
+    options = openai._models.FinalRequestOptions.construct(method="post", url="/chat/completions", json_data=about)  # noqa: SLF001
+    # Private, but nothing public tells it; a test holds it.
+    request = client._build_request(await client._prepare_options(options))  # noqa: SLF001
     url = request.url
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED_HEADERS}
     lines = [f"POST {url.raw_path.decode()} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), ""]
@@ -92,27 +126,37 @@ def _door_of(openai: Any, target: Target) -> _Door:  # a module that was importe
     return _Door(Pool(origin), "\r\n".join(lines).encode())
 
 
+def _client_of(openai: Any, target: Target, key: str) -> Any:
+    about = {"api_key": key, "organization": target.organization, "default_headers": target.headers}
+    if target.provider == "azure":
+        return openai.AsyncAzureOpenAI(azure_endpoint=target.base_url, api_version=target.api_version, **about)
+    return openai.AsyncOpenAI(base_url=target.address, project=target.project, **about)
+
+
 async def _rest_of(answer: Connection) -> None:
     """Let the response end, so that its connection can be kept; but no caller waits for a server that lingers."""
+    if answer.is_complete:
+        return
     with suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_SECONDS):
             while await answer.read():
                 pass
 
 
-async def _refusal(answer: Connection) -> bytes:
+async def _accepted(answer: Connection) -> AnswerBegun:
+    """What the response's head tells. Raises the ModelError of one that refuses."""
+    if answer.status == 200:  # noqa: PLR2004
+        return begun_of(answer.headers)
     body = b""
     while len(body) < _REFUSAL_BYTES and (data := await answer.read()):
         body += data
-    return body
+    raise refusal_of(answer.status, answer.headers, body)
 
 
-def _wire(message: Message | ToolExchange) -> list[dict[str, object]]:
-    if isinstance(message, Message):
-        return [{"role": message.role.value, "content": message.text}]
-    call = message.call
+def _wire(exchange: ToolExchange) -> list[object]:
+    call = exchange.call
     function = {"name": call.name, "arguments": call.arguments}
     return [
         {"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]},
-        {"role": "tool", "tool_call_id": call.id, "content": message.result},
+        {"role": "tool", "tool_call_id": call.id, "content": exchange.result},
     ]

@@ -7,8 +7,9 @@ import pytest
 
 from service.agents.agent import Agent
 from service.agents.dummy import ANSWER, GREETING, Dummy
+from service.agents.folder import read_folder
 from service.agents.receptionist import Receptionist
-from service.agents.registry import WITH_MODEL, WITHOUT_MODEL
+from service.agents.registry import FOLDERS, WITH_MODEL, WITHOUT_MODEL
 from service.conversation.call import Prompt, Turn
 from service.conversation.parts import Part, Speech
 from service.llm.model import Message, Role, ServerFailed
@@ -21,7 +22,7 @@ CALLER_TURN = Turn("call_1", 1, 1, Prompt.CALLER_SPOKE, (caller("Hi"),))
 
 
 def receptionist(model: FakeModel) -> Receptionist:
-    return Receptionist(model, lambda: NOON)
+    return Receptionist(read_folder(FOLDERS / "receptionist"), model, lambda: NOON)
 
 
 async def said(parts: AsyncGenerator[Part]) -> list[str]:
@@ -30,7 +31,8 @@ async def said(parts: AsyncGenerator[Part]) -> list[str]:
 
 def test_the_registry_names_agents_as_they_name_themselves() -> None:
     agents: dict[str, Agent] = {name: build() for name, build in WITHOUT_MODEL.items()}
-    agents |= {name: build(FakeModel(), lambda: NOON) for name, build in WITH_MODEL.items()}
+    for name, build in WITH_MODEL.items():
+        agents[name] = build(read_folder(FOLDERS / name), FakeModel(), lambda: NOON)
     assert all(agent.name == name for name, agent in agents.items())
 
 
@@ -49,16 +51,8 @@ async def test_the_receptionist_greets_without_its_model() -> None:
     assert model.asked == []
 
 
-async def test_the_receptionist_streams_what_can_be_spoken() -> None:
-    model = FakeModel("Good ", "**mor", "ning**", "!", " 😀", " See [us](http", "s://x.y)")
-    chunks = await said(receptionist(model).reply(CALLER_TURN))
-    assert chunks[0] == "Good "
-    assert "".join(chunks) == "Good morning! See us"
-    assert all(chunks)
-
-
-async def test_what_a_stream_still_holds_at_its_end_is_spoken() -> None:
-    assert "".join(await said(receptionist(FakeModel("Press w", "w")).reply(CALLER_TURN))) == "Press ww"
+async def test_the_receptionist_says_what_its_model_says() -> None:
+    assert await said(receptionist(FakeModel("Good ", "morning!")).reply(CALLER_TURN)) == ["Good ", "morning!"]
 
 
 async def test_the_prompt_stands_first_and_the_date_at_its_end() -> None:

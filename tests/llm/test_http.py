@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service.llm.http import HttpFailed, Origin, Pool
+from service.llm.http import HttpFailed
+from service.llm.pool import Origin, Pool
 
 HEAD = b"POST /x HTTP/1.1\r\nhost: x\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -61,7 +62,7 @@ async def pool_to(answer: Answering, *, idle_seconds: float = 55.0) -> AsyncIter
     async with await asyncio.start_server(server, "127.0.0.1", 0) as listening:
         pool = Pool(Origin("127.0.0.1", listening.sockets[0].getsockname()[1], is_tls=False), idle_seconds=idle_seconds)
         yield pool, server
-        pool.close()
+        await pool.close()
         await server.until_left()
 
 

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec import structs
 
 from service.llm.model import (
+    AnswerEnded,
     KeyRejected,
     Message,
     ModelError,
@@ -17,12 +19,14 @@ from service.llm.model import (
     Role,
     ServerFailed,
     StreamBroken,
-    Target,
     ToolCall,
+    ToolCallBegun,
     ToolExchange,
     Unreachable,
 )
-from service.llm.openai_chat import OpenAIChat
+from service.llm.openai_chat import OpenAIChat, _door_of
+from service.llm.pool import Origin
+from service.llm.targets import Target
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Cut, Fault, Garble, HangAfterRole, Refuse, Script
 
@@ -32,17 +36,21 @@ ASK = [Message(Role.SYSTEM, "Be brief."), Message(Role.USER, "Hi")]
 @asynccontextmanager
 async def chatting(script: Script | None = None) -> AsyncIterator[tuple[OpenAIChat, StandInModel]]:
     async with StandInModel(script) as model:
-        chat = OpenAIChat(Target("m", "key", model.base_url))
+        chat = OpenAIChat(Target("m", base_url=model.base_url), "key")
         try:
             yield chat, model
         finally:
             await chat.close()
 
 
+async def text_of(chat: OpenAIChat) -> str:
+    return "".join([delta async for delta in chat.ask(ASK) if isinstance(delta, str)])
+
+
 async def test_the_text_comes_as_the_model_makes_it() -> None:
     async with chatting(Script(("Good", " morning", "."))) as (chat, model):
         await chat.warm_up()
-        assert "".join([delta async for delta in chat.stream(ASK)]) == "Good morning."
+        assert await text_of(chat) == "Good morning."
         body = model.requests[0].chat
         assert (body.model, body.stream) == ("m", True)
 
@@ -50,7 +58,7 @@ async def test_the_text_comes_as_the_model_makes_it() -> None:
 async def test_a_tool_call_and_its_answer_go_out_as_a_pair() -> None:
     async with chatting(Script("Yes.")) as (chat, model):
         exchange = ToolExchange(ToolCall("t1", "find", '{"a":1}'), "none")
-        assert [delta async for delta in chat.stream([*ASK, exchange])]
+        assert [delta async for delta in chat.ask([*ASK, exchange])]
         assert b'"tool_call_id":"t1"' in model.requests[0].body.replace(b" ", b"")
 
 
@@ -72,7 +80,7 @@ async def test_a_tool_call_and_its_answer_go_out_as_a_pair() -> None:
 async def test_each_fault_has_its_class(fault: Fault, error: type[ModelError]) -> None:
     async with chatting(Script("One two three four.", fault=fault)) as (chat, model):
         with pytest.raises(error):
-            _ = [delta async for delta in chat.stream(ASK)]
+            _ = [delta async for delta in chat.ask(ASK)]
         await model.quiet()
 
 
@@ -94,7 +102,7 @@ async def hand_written(
         await writer.wait_closed()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        chat = OpenAIChat(Target("m", "key", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+        chat = OpenAIChat(Target("m", base_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), "key")
         yield chat
         await chat.close()
         await asyncio.sleep(0.01)  # the server's side of the connections
@@ -108,28 +116,30 @@ async def test_an_answer_without_its_end_is_broken() -> None:
     """As a server does that stops: it ends its chunks as if all were well."""
     async with hand_written(WE, ending=b"0\r\n\r\n") as chat:
         with pytest.raises(StreamBroken):
-            _ = [delta async for delta in chat.stream(ASK)]
+            _ = [delta async for delta in chat.ask(ASK)]
 
 
 @pytest.mark.parametrize("lingers", [False, True])
 async def test_an_answer_that_came_to_its_end_is_whole_however_the_response_ends(*, lingers: bool) -> None:
     async with hand_written(WE, STOP, "[DONE]", ending=b"", lingers=lingers) as chat:
         async with asyncio.timeout(1):
-            assert [delta async for delta in chat.stream(ASK)] == ["We are open."]
+            assert await text_of(chat) == "We are open."
 
 
 async def test_a_model_that_is_not_there_is_unreachable() -> None:
     async with chatting() as (_, model):
         gone = model.base_url
-    chat = OpenAIChat(Target("m", "key", gone))
+    chat = OpenAIChat(Target("m", base_url=gone), "key")
     with pytest.raises(Unreachable):
-        _ = [delta async for delta in chat.stream(ASK)]
+        _ = [delta async for delta in chat.ask(ASK)]
+    with pytest.raises(Unreachable):
+        await chat.warm_up()
     await chat.close()
 
 
 async def test_closing_the_stream_closes_the_request() -> None:
     async with chatting(Script("One two three.", fault=HangAfterRole())) as (chat, model):
-        stream = chat.stream(ASK)
+        stream = chat.ask(ASK)
         async with asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(anext(stream))
             await model.until(lambda: model.open_streams == 1)
@@ -139,4 +149,152 @@ async def test_closing_the_stream_closes_the_request() -> None:
 
 
 async def test_a_chat_that_was_never_used_closes_without_loading_the_sdk() -> None:
-    await OpenAIChat(Target("m", "key")).close()
+    await OpenAIChat(Target("m"), "key").close()
+
+
+# The head of a request, as the `openai` package builds it.
+
+
+async def head_of(target: Target, key: str = "sk-key") -> tuple[Origin, str, dict[str, str]]:
+    """Where a request to the target goes, its first line and its headers."""
+    import openai  # noqa: PLC0415 - as the service does: it is slow to import
+
+    door = await _door_of(openai, target, key)
+    first, *headers = door.head.decode().removesuffix("\r\n").split("\r\n")
+    return door.pool._origin, first, dict(header.split(": ", 1) for header in headers)
+
+
+@pytest.mark.parametrize(
+    ("target", "origin", "path"),
+    [
+        (Target("m"), Origin("api.openai.com", 443, is_tls=True), "/v1/chat/completions"),
+        (
+            Target("m", provider="openrouter"),
+            Origin("openrouter.ai", 443, is_tls=True),
+            "/api/v1/chat/completions",
+        ),
+        (Target("m", provider="groq"), Origin("api.groq.com", 443, is_tls=True), "/openai/v1/chat/completions"),
+        (Target("m", provider="ollama"), Origin("127.0.0.1", 11434, is_tls=False), "/v1/chat/completions"),
+        (Target("m", provider="vllm"), Origin("127.0.0.1", 8000, is_tls=False), "/v1/chat/completions"),
+        (Target("m", provider="llama.cpp"), Origin("127.0.0.1", 8080, is_tls=False), "/v1/chat/completions"),
+        (
+            Target("m", base_url="http://gateway:9000/team/v1/"),
+            Origin("gateway", 9000, is_tls=False),
+            "/team/v1/chat/completions",
+        ),
+    ],
+    ids=lambda value: value.provider if isinstance(value, Target) else None,
+)
+async def test_a_request_goes_where_its_provider_is(target: Target, origin: Origin, path: str) -> None:
+    at, first, headers = await head_of(target)
+    assert (at, first) == (origin, f"POST {path} HTTP/1.1")
+    assert headers["authorization"] == "Bearer sk-key"
+    assert headers["content-type"] == "application/json"
+    assert headers["host"].split(":")[0] == origin.host
+    assert not {"content-length", "accept-encoding", "connection"} & set(headers)
+
+
+async def test_a_request_to_azure_names_its_deployment_and_version() -> None:
+    target = Target("my-gpt", provider="azure", base_url="https://acme.openai.azure.com", api_version="2024-10-21")
+    at, first, headers = await head_of(target)
+    assert at == Origin("acme.openai.azure.com", 443, is_tls=True)
+    assert first == "POST /openai/deployments/my-gpt/chat/completions?api-version=2024-10-21 HTTP/1.1"
+    assert (headers["api-key"], "authorization" in headers) == ("sk-key", False)
+
+
+async def test_organisation_project_and_headers_go_along() -> None:
+    _, _, headers = await head_of(
+        Target("m", organization="org-1", project="proj-1", headers={"HTTP-Referer": "https://acme.example"})
+    )
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org-1", "proj-1")
+    assert headers["http-referer"] == "https://acme.example"
+
+
+async def test_the_environment_s_address_is_not_that_of_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the first target's alone, and the settings see to that; the package would take it for each."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    at, _, _ = await head_of(Target("m"))
+    assert at.host == "api.openai.com"
+
+
+async def test_a_key_is_in_no_words_about_it() -> None:
+    import openai  # noqa: PLC0415
+
+    async with chatting(Script("No.", fault=Refuse(401))) as (chat, _):
+        with pytest.raises(KeyRejected) as raised:
+            await text_of(chat)
+        door = await _door_of(openai, Target("m"), "sk-key")
+        told = [repr(each) for each in (chat, door, raised.value, raised.value.__cause__, raised.value.__context__)]
+    assert not any("sk-key" in text or "Bearer" in text for text in told)
+
+
+async def test_a_request_carries_its_trace() -> None:
+    async with chatting(Script("Yes.")) as (chat, model):
+        for header in ("00-1-2-01", None):
+            assert [delta async for delta in chat.ask(ASK, header)]
+        assert [request.headers.get("traceparent") for request in model.requests] == ["00-1-2-01", None]
+
+
+# What goes out, byte by byte: providers keep what begins alike.
+
+
+async def bodies(*conversations: list[Message | ToolExchange], target: Target) -> list[bytes]:
+    """What is sent of each, by an object of its own."""
+    async with StandInModel(Script("Yes.")) as model:
+        for messages in conversations:
+            chat = OpenAIChat(structs.replace(target, base_url=model.base_url), "key")
+            assert [delta async for delta in chat.ask(messages)]
+            await chat.close()
+        return [request.body for request in model.requests]
+
+
+async def test_requests_are_the_same_bytes_up_to_the_first_message_that_differs() -> None:
+    tool = ToolExchange(ToolCall("t1", "find", '{"b":1,"a":2}'), "none")
+    common: list[Message | ToolExchange] = [Message(Role.SYSTEM, "Be brief. Grüße!"), Message(Role.USER, "Hi"), tool]
+    target = Target("m", options={"temperature": 0.4, "stop": ["\n"], "max_completion_tokens": 60})
+    first, again, longer = await bodies(
+        common, common, [*common, Message(Role.ASSISTANT, "Yes."), Message(Role.USER, "Bye")], target=target
+    )
+    assert first == again
+    assert longer.startswith(first.removesuffix(b"]}"))
+
+
+async def test_a_request_says_what_the_target_says() -> None:
+    target = Target("m", options={"temperature": 0.4, "reasoning_effort": "low"}, counts_tokens=False)
+    [body] = await bodies([*ASK], target=target)
+    assert json.loads(body) == {
+        "model": "m",
+        "stream": True,
+        "temperature": 0.4,
+        "reasoning_effort": "low",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+    }
+
+
+async def test_tokens_are_counted_unless_the_target_does_not() -> None:
+    [body] = await bodies([*ASK], target=Target("m"))
+    assert json.loads(body)["stream_options"] == {"include_usage": True}
+
+
+# Tool calls.
+
+
+def calling(*deltas: object, finish: str = "tool_calls") -> list[dict[str, object]]:
+    chunks: list[dict[str, object]] = [
+        {"choices": [{"index": 0, "delta": {"tool_calls": [delta]}}]} for delta in deltas
+    ]
+    return [*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}]
+
+
+async def test_a_tool_call_begins_before_it_is_whole() -> None:
+    name = {"index": 0, "id": "t1", "function": {"name": "book", "arguments": ""}}
+    rest = {"index": 0, "function": {"arguments": "{}"}}
+    async with hand_written(*calling(name, rest), "[DONE]", ending=b"0\r\n\r\n") as chat:
+        _, *deltas = [delta async for delta in chat.ask(ASK)]
+    assert deltas == [ToolCallBegun(), ToolCall("t1", "book", "{}"), AnswerEnded("tool_calls")]
+
+
+async def test_a_tool_call_without_a_name_never_begins() -> None:
+    async with hand_written(*calling({"index": 0, "id": "t1"}), "[DONE]", ending=b"0\r\n\r\n") as chat:
+        _, *deltas = [delta async for delta in chat.ask(ASK)]
+    assert deltas == [AnswerEnded("tool_calls")]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.llm.model import (
+    AnswerBegun,
     KeyRejected,
     ModelError,
     QuotaExhausted,
@@ -13,8 +14,9 @@ from service.llm.model import (
     RequestRejected,
     ServerFailed,
     StreamBroken,
+    Usage,
 )
-from service.llm.wire import AnswerReader, refusal_of
+from service.llm.wire import AnswerReader, begun_of, refusal_of
 
 
 def event(delta: object = None, finish: str | None = None) -> bytes:
@@ -105,4 +107,81 @@ def test_an_error_with_a_status_is_of_its_class() -> None:
     ],
 )
 def test_a_refusal_is_of_its_class(status: int, body: bytes, kind: type[ModelError]) -> None:
-    assert type(refusal_of(status, body)) is kind
+    assert type(refusal_of(status, {}, body)) is kind
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [("2", 2.0), ("0.25", 0.25), ("0", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("-1", None), ("9" * 400, None)],
+)
+def test_a_limit_tells_when_to_come_again(told: str, seconds: float | None) -> None:
+    refusal = refusal_of(429, {"retry-after": told}, b"")
+    assert isinstance(refusal, RateLimited)
+    assert refusal.retry_after == seconds
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "apim-request-id"])
+def test_a_refusal_tells_its_request(name: str) -> None:
+    assert refusal_of(500, {name: "req_1"}, b"").request_id == "req_1"
+
+
+def test_the_headers_tell_what_is_left() -> None:
+    told = {"x-request-id": "r", "x-ratelimit-remaining-requests": "99", "x-ratelimit-remaining-tokens": "149984"}
+    assert begun_of(told) == AnswerBegun("r", 99, 149984)
+    assert begun_of({"x-ratelimit-remaining-tokens": "many", "x-ratelimit-remaining-requests": "-1"}) == AnswerBegun()
+
+
+def counted(usage: object) -> Usage | None:
+    reader = AnswerReader()
+    reader.feed(b"data: %s\n\n" % json.dumps({"choices": [], "usage": usage}).encode())
+    assert reader.failure is None
+    return reader.usage
+
+
+def test_tokens_are_counted_as_the_endpoint_tells() -> None:
+    openai = {
+        "prompt_tokens": 90,
+        "completion_tokens": 20,
+        "total_tokens": 110,
+        "prompt_tokens_details": {"cached_tokens": 64, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 7},
+    }
+    assert counted(openai) == Usage(90, 64, 20, 7)
+    assert counted({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}) == Usage(9, 0, 2, 0)  # Ollama
+    assert counted({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": None}) == Usage(9, 0, 2, 0)
+
+
+@pytest.mark.parametrize("usage", [None, 5, "many", {"prompt_tokens": "nine"}, {"prompt_tokens_details": 3}])
+def test_an_answer_is_worth_more_than_its_bill(usage: object) -> None:
+    assert counted(usage) is None
+
+
+def test_the_last_count_holds() -> None:
+    """Some endpoints count along in each chunk."""
+    reader = AnswerReader()
+    for tokens in (1, 2, 3):
+        reader.feed(b'data: {"usage": {"prompt_tokens": 5, "completion_tokens": %d}}\n' % tokens)
+    assert reader.usage == Usage(5, 0, 3, 0)
+
+
+def test_chunks_as_azure_and_openrouter_send_them_are_read() -> None:
+    reader = AnswerReader()
+    said = [
+        reader.feed(b'data: {"choices":[],"prompt_filter_results":[{"prompt_index":0}]}\n\n'),
+        reader.feed(b'data: {"choices":[{"delta":{"content":"Hi","refusal":null},"content_filter_results":{}}]}\n\n'),
+        reader.feed(b'data: {"choices":[{"index":0,"content_filter_offsets":{}}],"usage":null}\n\n'),
+        reader.feed(b": OPENROUTER PROCESSING\n\n"),
+        reader.feed(b'data: {"choices":[{"delta":{"content":"","reasoning":"Hm."},"native_finish_reason":null}]}\n\n'),
+        reader.feed(event({"content": None, "reasoning_content": "Let me think."})),
+        reader.feed(b'data: {"error":{"code":502,"message":"x"},"choices":[{"delta":{"content":""},'
+                    b'"finish_reason":"error"}]}\n\n'),
+    ]  # fmt: skip
+    assert "".join(said) == "Hi"
+    assert isinstance(reader.failure, ServerFailed)
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "server_error", None, 7])
+def test_an_error_without_a_status_breaks_the_answer(code: str | int | None) -> None:
+    reader = AnswerReader()
+    reader.feed(b"data: %s\n\n" % json.dumps({"error": {"code": code, "message": "x"}}).encode())
+    assert isinstance(reader.failure, StreamBroken)

@@ -3,38 +3,24 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
-from pathlib import Path
-
-import msgspec
 
 from service.agents.chat import chat_of
-from service.agents.speakable import SpeakableText
-from service.conversation.call import Deadlines, Prompt, SpokenLines, Turn
+from service.agents.folder import Folder
+from service.conversation.call import Prompt, Turn
 from service.conversation.parts import Part, Speech
-from service.llm.model import ChatModel, NothingSaid
-
-_HERE = Path(__file__).parent
-
-
-class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands in `agent.toml`."""
-
-    greeting: str = ""
-    lines: SpokenLines = SpokenLines()
-    deadlines: Deadlines = Deadlines()
+from service.llm.model import ChatModel, NothingSaid, Occasion
 
 
 class Receptionist:
-    """Answers callers with a chat model and the prompt beside this file."""
+    """Answers callers with a chat model and the files beside this one."""
 
     name = "receptionist"
 
-    def __init__(self, model: ChatModel, now: Callable[[], datetime]) -> None:
-        script = msgspec.toml.decode((_HERE / "agent.toml").read_bytes(), type=Script)
-        self.lines = script.lines
-        self.deadlines = script.deadlines
-        self._greeting = script.greeting
-        self._prompt = (_HERE / "prompt.md").read_text(encoding="utf-8")
+    def __init__(self, folder: Folder, model: ChatModel, now: Callable[[], datetime]) -> None:
+        self.lines = folder.script.lines
+        self.deadlines = folder.script.deadlines
+        self._greeting = folder.script.greeting
+        self._prompt = folder.prompt
         self._model = model
         self._now = now
 
@@ -42,15 +28,13 @@ class Receptionist:
         if turn.prompt is Prompt.GREETING:
             yield Speech(self._greeting)
             return
-        speakable, has_spoken = SpeakableText(), False
-        async with aclosing(self._model.stream(chat_of(turn, self._instructions()))) as deltas:
-            async for delta in deltas:
-                if text := speakable.feed(delta):
-                    has_spoken = has_spoken or not text.isspace()
-                    yield Speech(text)
-        if text := speakable.flush():
-            yield Speech(text)
-        elif not has_spoken:
+        asked, has_spoken = chat_of(turn, self._instructions()), False
+        async with aclosing(self._model.stream(asked, Occasion(turn.call_id, turn.index))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, str):  # it has no tools: a call of one is nothing
+                    has_spoken = True
+                    yield Speech(piece)
+        if not has_spoken:
             raise NothingSaid
 
     async def warm_up(self) -> None:
@@ -61,4 +45,5 @@ class Receptionist:
 
     def _instructions(self) -> str:
         """The prompt with the date last: what stands before it stays the same, so a provider can cache it."""
-        return f"{self._prompt}\nToday is {self._now():%A, %d %B %Y} ({self._now().tzname()}).\n"
+        now = self._now()
+        return f"{self._prompt}\nToday is {now:%A, %d %B %Y} ({now.tzname()}).\n"

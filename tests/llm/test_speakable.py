@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from service.agents.speakable import HELD_AT_MOST, SpeakableText
+from service.llm.speakable import HELD_AT_MOST, SpeakableText
 
 
 def spoken(*chunks: str) -> str:

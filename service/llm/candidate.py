@@ -1,0 +1,67 @@
+"""One target as the policy sees it: its endpoint, how it answered of late, and whether it may be asked."""
+
+from msgspec import Struct
+
+from service.llm.breaker import Breaker, BreakerRules
+from service.llm.hedge import Hedger, HedgeRules
+from service.llm.model import Endpoint, KeyRejected, QuotaExhausted, RateLimited
+
+
+class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an answer may take. Times are seconds to its first words."""
+
+    slow_after: float = 2.5
+    """A target that answered within `warm_for` is too slow after this."""
+    cold_slow_after: float = 4.0
+    """Any other: it may have to load its model first."""
+    warm_for: float = 120.0
+    longest: int = 4000
+    """Characters; about five minutes of speech."""
+
+
+class Rules(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model is made dependable."""
+
+    answer: AnswerRules = AnswerRules()
+    hedge: HedgeRules = HedgeRules()
+    breaker: BreakerRules = BreakerRules()
+
+
+class Candidate:
+    """One target of several. Moments are seconds on the loop's clock."""
+
+    def __init__(self, endpoint: Endpoint, rules: Rules) -> None:
+        self.endpoint = endpoint
+        self.breaker = Breaker(rules.breaker)
+        self.hedger = Hedger(rules.hedge)
+        self._limited_until = self._answered_at = float("-inf")
+        self._rules = rules
+
+    def slow_after(self, at: float) -> float:
+        """Seconds after which an attempt that begins now is too slow."""
+        rules = self._rules.answer
+        return rules.slow_after if at - self._answered_at <= rules.warm_for else rules.cold_slow_after
+
+    def takes_hedges(self, at: float) -> bool:
+        """Not for a while after it said that there are too many requests."""
+        return at >= self._limited_until
+
+    def answered(self, at: float, *, in_time: bool) -> None:
+        """An attempt had its first words."""
+        self._answered_at = at
+        if in_time:
+            self.breaker.went_well(at)
+
+    def failed(self, error: Exception, at: float, *, was_slow: bool) -> None:
+        """An attempt ended in an error, before its first words or after them. `was_slow`: that counted already."""
+        match error:
+            case KeyRejected() | QuotaExhausted():
+                self.breaker.open(at)
+            case RateLimited(retry_after=seconds):
+                self._limited_until = at + self._rules.hedge.off_after_limit
+                if seconds is not None:
+                    self.breaker.open(at, seconds)
+                elif not was_slow:
+                    self.breaker.went_badly(at)
+            case _ if not was_slow:
+                self.breaker.went_badly(at)

@@ -1,0 +1,61 @@
+"""Several targets as one model that answers in time: hedging, failover, breakers.
+
+Rule 1  Everything is measured on speakable words (or a tool call that began): headers and thinking are silence.
+Rule 2  An attempt that fails before its first words is followed by the next target, at once. What began to be spoken
+        is never repeated, and never continued by another model.
+Rule 3  A slow first attempt gets a second one beside it (a hedge): at the next target, else on another connection.
+        The first to speak wins; the others are closed before its words go on. One hedge a turn, within a budget.
+Rule 4  A target that is too slow for its deadline counts as failing, and the next one is asked beside it.
+Rule 5  Without another target, a failure that asking again might mend is asked again, once.
+Rule 6  Targets whose breaker is open are passed over; when all are, the first of them to close is asked nevertheless.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from service.llm.attempt import Piece
+from service.llm.candidate import Candidate, Rules
+from service.llm.model import Endpoint, Messages, Occasion
+from service.llm.race import Race
+from service.llm.records import AttemptWitness
+
+
+class DependableModel:
+    """A ChatModel of one or more targets, in the order of preference."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], rules: Rules, witness: AttemptWitness) -> None:
+        self._candidates = [Candidate(endpoint, rules) for endpoint in endpoints]
+        self._rules = rules
+        self._witness = witness
+
+    async def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[Piece]:
+        race = Race(self._order(), self._rules, messages, occasion, self._witness)
+        attempt = await race.winner()
+        error: BaseException | None = None
+        try:
+            for first in attempt.ready:
+                yield first
+            async for delta in attempt.deltas:
+                if piece := attempt.take(delta):
+                    yield piece
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await race.ended(attempt, error)
+
+    async def warm_up(self) -> None:
+        """Open connections to all targets. Raises the errors of those that cannot be reached, as a group."""
+        warmed = await asyncio.gather(*(each.endpoint.warm_up() for each in self._candidates), return_exceptions=True)
+        errors = [error for error in warmed if isinstance(error, Exception)]
+        if errors:
+            raise ExceptionGroup("targets without a connection", errors)
+
+    async def close(self) -> None:
+        for candidate in self._candidates:
+            await candidate.endpoint.close()
+
+    def _order(self) -> list[Candidate]:
+        at = asyncio.get_running_loop().time()
+        admitted = [candidate for candidate in self._candidates if candidate.breaker.admits(at)]
+        return admitted or [min(self._candidates, key=lambda candidate: candidate.breaker.open_until)]

@@ -1,0 +1,174 @@
+"""The attempts of one turn, until one of them speaks. Its rules stand in `dependable`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from service.llm.attempt import Attempt
+from service.llm.candidate import Candidate, Rules
+from service.llm.model import Messages, ModelError, ModelRejected, Occasion, RateLimited
+from service.llm.records import AttemptWitness, Cause, Result
+
+_Task = asyncio.Task[Exception | None]
+
+
+class Race:
+    """Asks one candidate, and others when it fails or is slow; the first to speak wins."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        rules: Rules,
+        messages: Messages,
+        occasion: Occasion,
+        witness: AttemptWitness,
+    ) -> None:
+        self._untried = deque(candidates)
+        self._rules = rules
+        self._messages = messages
+        self._occasion = occasion
+        self._witness = witness
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._running: dict[_Task, Attempt] = {}
+        self._winner: Attempt | None = None
+        self._has_retried = self._has_reached = False
+        self._hedge_at = float("inf")
+
+    async def winner(self) -> Attempt:
+        """The attempt that spoke first; the others are closed. Raises the error of the last when none did."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._first = self._start(self._untried.popleft(), Cause.FIRST)
+                self._hedge_at = self._first.asked_at + self._first.candidate.hedger.turn_began()
+                try:
+                    found = await self._run()
+                finally:
+                    for task in self._running:
+                        task.cancel()
+            await self._close_losers()
+        except BaseException as error:  # cancelled: before one spoke, or while the others were closed
+            if self._winner is not None:
+                await self.ended(self._winner, error)
+            await self._close_losers()
+            raise
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def ended(self, attempt: Attempt, error: BaseException | None) -> None:
+        """The winner's answer is over: it came to its end, failed, or was cancelled."""
+        result = Result.ANSWERED if error is None else Result.CANCELLED
+        if isinstance(error, Exception):
+            result = Result.FAILED
+            attempt.candidate.failed(error, self._now(), was_slow=attempt.is_slow)
+        self._tell(attempt, result, error)
+        await attempt.close()
+
+    async def _run(self) -> Attempt | Exception:
+        while True:
+            await asyncio.wait(self._running, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED)
+            error: Exception | None = None
+            for task in [task for task in self._running if task.done()]:
+                failure, attempt = task.result(), self._running[task]
+                if failure is not None:
+                    del self._running[task]
+                    self._failed(attempt, failure)
+                    error = failure
+                elif self._winner is None:
+                    del self._running[task]
+                    self._won(attempt)
+            if self._winner is not None:
+                return self._winner
+            if error is not None and not self._running:
+                if not self._start_after(attempt, error):
+                    return error
+            else:
+                self._look_at_clocks()
+
+    # The clocks.
+
+    def _patience(self) -> float | None:
+        clocks = [attempt.slow_at for attempt in self._running.values() if not attempt.is_slow]
+        due = min([*clocks, self._hedge_at])
+        return None if due == float("inf") else max(0.0, due - self._now())
+
+    def _look_at_clocks(self) -> None:
+        at = self._now()
+        if at >= self._hedge_at:
+            self._hedge_at = float("inf")
+            if self._first in self._running.values():
+                self._has_reached = True
+                self._first.candidate.hedger.waited(reached=True)
+                self._hedge(self._first.candidate, at)
+        for attempt in [each for each in self._running.values() if not each.is_slow and at >= each.slow_at]:
+            attempt.is_slow = True
+            attempt.candidate.breaker.went_badly(at)
+            if self._untried:
+                self._start(self._untried.popleft(), Cause.FAILOVER)
+
+    def _hedge(self, slow: Candidate, at: float) -> None:
+        other = self._untried[0] if self._untried else slow
+        if other.takes_hedges(at) and (other is not slow or slow.hedger.may_feed()) and slow.hedger.take():
+            if other is not slow:
+                self._untried.popleft()
+            self._start(other, Cause.HEDGE)
+
+    # The attempts.
+
+    def _start(self, candidate: Candidate, cause: Cause) -> Attempt:
+        at = self._now()
+        candidate.breaker.begun(at)
+        header = self._witness.traceparent(self._occasion)
+        attempt = Attempt(candidate, self._messages, cause, at, self._rules.answer.longest, traceparent=header)
+        self._running[self._tasks.create_task(self._begin(attempt))] = attempt
+        return attempt
+
+    def _start_after(self, failed: Attempt, error: Exception) -> bool:
+        if self._untried:
+            self._start(self._untried.popleft(), Cause.FAILOVER)
+        elif self._has_retried or not isinstance(error, ModelError) or isinstance(error, ModelRejected | RateLimited):
+            return False
+        else:
+            self._has_retried = True
+            self._start(failed.candidate, Cause.RETRY)
+        return True
+
+    async def _begin(self, attempt: Attempt) -> Exception | None:
+        try:
+            await attempt.begin()
+        except Exception as error:  # noqa: BLE001 - whatever it is, another attempt may do better
+            await attempt.close()  # the error may be ours, and its stream go on
+            return error
+        attempt.answered_at = self._now()
+        return None
+
+    def _won(self, attempt: Attempt) -> None:
+        self._winner = attempt
+        at, candidate, first = self._now(), attempt.candidate, self._first
+        candidate.answered(at, in_time=not attempt.is_slow)
+        if not self._has_reached:
+            first.candidate.hedger.waited(reached=False)
+        if attempt is first or first in self._running.values():  # if it lost: it would have taken at least as long
+            first.candidate.hedger.spoke(at - first.asked_at)
+        if candidate is not first.candidate:
+            candidate.hedger.spoke(at - attempt.asked_at)
+
+    def _failed(self, attempt: Attempt, error: Exception) -> None:
+        attempt.candidate.failed(error, self._now(), was_slow=attempt.is_slow)
+        self._tell(attempt, Result.FAILED, error)
+
+    async def _close_losers(self) -> None:
+        for task, loser in list(self._running.items()):
+            del self._running[task]  # first: whatever happens now, it is told of once
+            if not loser.is_slow:
+                is_outrun = self._winner is not None and self._has_reached and loser is self._first
+                loser.candidate.breaker.told_nothing(self._now(), is_outrun=is_outrun)
+            self._tell(loser, Result.LOST if self._winner is not None else Result.CANCELLED, None)
+            await loser.close()
+
+    def _tell(self, attempt: Attempt, result: Result, error: BaseException | None) -> None:
+        try:
+            self._witness.attempted(attempt.record(self._occasion, result, self._now(), error))
+        except Exception as failure:  # noqa: BLE001 - what cannot be seen must not be felt
+            self._loop.call_exception_handler({"message": "a witness failed", "exception": failure})
