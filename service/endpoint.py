@@ -29,13 +29,31 @@ class SocketLine:
         self._platform = platform
         self._now = asyncio.get_running_loop().time
         self._is_closed = False
+        self._fault: Exception | None = None
         self.close_code: int | None = None
         self._transport = _transport_of(socket)
 
-    async def receive(self) -> Sequence[Event] | None:
-        if self._is_closed:
-            return None
-        message = await self._receive()
+    async def listen(self, hear: Callable[[Sequence[Event]], None]) -> None:
+        """Text frames come in on the stack of the transport; the others, and the end, through ASGI."""
+
+        def on_text(frame: str) -> None:
+            try:
+                hear(self._platform.decode(frame, self._now()))
+            except Exception as error:  # noqa: BLE001 - the task that serves the call shall fail, not the transport
+                self._fault, self._transport.on_text = error, None
+                self._transport.abort()
+
+        self._transport.on_text = on_text
+        try:
+            while not self._is_closed:
+                message = await self._receive()
+                if self._fault is not None:
+                    raise self._fault
+                hear(self._events_of(message))
+        finally:
+            self._transport.on_text = None
+
+    def _events_of(self, message: Any) -> Sequence[Event]:
         if message["type"] == "websocket.receive":
             text = message.get("text")
             return self._platform.decode(message["bytes"] or b"" if text is None else text, self._now())
@@ -43,7 +61,7 @@ class SocketLine:
         code = cast("int", message.get("code"))
         fault = _TRANSPORT_FAULTS.get(code)
         self.close_code = self._transport.close_code if fault is None else code
-        return None if fault is None else (OddityNoticed(self._now(), fault),)
+        return () if fault is None else (OddityNoticed(self._now(), fault),)
 
     def try_send(self, command: Outgoing) -> bool:
         return self._transport.try_send(self._platform.encode(command))
@@ -66,15 +84,19 @@ class SocketLine:
 
 
 def line_endpoint(
-    platforms: Mapping[str, Platform], calls: Calls, on_fault: Callable[[str, Exception], None]
+    platforms: Mapping[str, Platform],
+    calls: Calls,
+    on_fault: Callable[[str, Exception], None],
+    on_refusal: Callable[[str], None],
 ) -> WebsocketRouteHandler:
-    """The handler of `/{base}/{call_id}` for each platform's base."""
+    """The handler of `/{base}/{call_id}` for each platform's base. `on_refusal` is told why a call was not taken."""
 
     async def hold_call(socket: Socket) -> None:
         base, call_id = _address_of(socket)
         if not CALL_ID.fullmatch(call_id):
             why = f"The address of a call is /{base}/ and its id: 1 to 128 of A-Z a-z 0-9 _ -"
             _transport_of(socket).refuse(404, why)
+            on_refusal("refused_path")
             return
         line = SocketLine(socket, platforms[base])
         try:

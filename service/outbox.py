@@ -30,6 +30,11 @@ class Outbox:
         """Whether something waits, so that what comes after it has to wait as well; also once it is muted."""
         return bool(self._is_in_hand or self._rest or self._pongs or self._is_muted)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits that the reply that makes it has to wait for `room`."""
+        return self._size >= ROOM
+
     def put(self, command: Outgoing) -> None:
         """Queue a command; pongs overtake everything else."""
         if self._is_muted:
@@ -72,8 +77,7 @@ class Outbox:
 
     async def room(self) -> None:
         """Wait until the peer has read enough of what waits."""
-        if not self._has_room.is_set():
-            await self._has_room.wait()
+        await self._has_room.wait()
 
     def _keep(self, is_fresh: Callable[[Outgoing], bool]) -> None:
         if self._rest:

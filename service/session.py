@@ -6,10 +6,12 @@ reply in flight. When the line ends they are cancelled and awaited before `serve
 """
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from service.agents.agent import Agent
@@ -27,8 +29,8 @@ class Line(Protocol):
     close_code: int | None
     """The code the peer closed with, once it has."""
 
-    async def receive(self) -> Sequence[Event] | None:
-        """What the next frame says; None when the line is closed."""
+    async def listen(self, hear: Callable[[Sequence[Event]], None]) -> None:
+        """Tell what each frame says, at once and in order, until the line is closed. Raises what `hear` raises."""
         ...
 
     def try_send(self, command: Outgoing) -> bool:
@@ -70,7 +72,8 @@ class Session:
         self._is_deciding = False
         self._visit: _Visit | None = None
         self._is_known = False
-        self._deadlines: dict[DeadlineKind, asyncio.TimerHandle] = {}
+        self._deadlines: dict[DeadlineKind, float] = {}
+        self._timers: dict[DeadlineKind, tuple[float, asyncio.TimerHandle]] = {}
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -89,17 +92,21 @@ class Session:
             writer = tasks.create_task(visit.write())
             try:
                 self.happen(self._opening())
-                while (arrived := await line.receive()) is not None and visit is self._visit:
-                    for event in arrived:
-                        self.happen(event)
+                await line.listen(partial(self._hear, visit))
             finally:
                 self._leave(visit)
                 writer.cancel()
 
+    def _hear(self, visit: "_Visit", arrived: Sequence[Event]) -> None:
+        for event in arrived:
+            if visit is self._visit:  # else it was replaced
+                self.happen(event)
+
     def _leave(self, visit: "_Visit") -> None:
         try:
             if visit is self._visit:
-                self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code))
+                is_our_fault = isinstance(sys.exception(), Exception)
+                self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code, is_our_fault))
         finally:
             if visit is self._visit:
                 self._visit = None
@@ -123,8 +130,8 @@ class Session:
         if self._visit is not None:
             self._leave(self._visit)
         self.happen(events.CallEnded(self._loop.time()))
-        for deadline in self._deadlines.values():
-            deadline.cancel()
+        for _, timer in self._timers.values():
+            timer.cancel()
 
     def _opening(self) -> Event:
         if self._is_known:
@@ -135,26 +142,23 @@ class Session:
     def _decide(self, event: Event) -> None:
         answer = self._conversation.receive(event)
         try:
-            self._observer.saw(self.call_id, event, answer)
-        except Exception as error:  # noqa: BLE001 - what cannot be seen must not be felt
-            self._observer.failed(self.call_id, error)
-        for command in answer:
-            self._carry_out(command)
+            for command in answer:
+                self._carry_out(command)
+        finally:  # seen last: nobody waits for what is told of it
+            try:
+                self._observer.saw(self.call_id, event, answer)
+            except Exception as error:  # noqa: BLE001 - what cannot be seen must not be felt
+                self._observer.failed(self.call_id, error)
 
     def _carry_out(self, command: Command) -> None:
+        visit = self._visit
         match command:
             case commands.SetDeadline():
-                self._set_deadline(command)
+                self._set_deadline(command.kind, command.at)
             case commands.ReportOddity() | commands.RecordTurn() | commands.RecordCall():
                 pass  # the observer has seen it
-            case _:
-                if self._visit is not None:
-                    self._carry_out_on_line(self._visit, command)
-
-    def _carry_out_on_line(
-        self, visit: "_Visit", command: Outgoing | commands.StartReply | commands.CancelReply | commands.DropLine
-    ) -> None:
-        match command:
+            case _ if visit is None:
+                pass  # nobody to tell
             case commands.StartReply():
                 visit.start_reply(self._reply(visit, command.turn))
             case commands.CancelReply():
@@ -164,15 +168,23 @@ class Session:
             case _:
                 visit.send(command)
 
-    def _set_deadline(self, command: commands.SetDeadline) -> None:
-        if (pending := self._deadlines.get(command.kind)) is not None:
-            pending.cancel()
-        self._deadlines[command.kind] = self._loop.call_at(command.at, self._on_deadline, command)
+    def _set_deadline(self, kind: DeadlineKind, at: float) -> None:
+        """Each turn moves its deadlines on, so a timer that is early is left to run, and set anew when it fires."""
+        self._deadlines[kind] = at
+        fires_at, timer = self._timers.get(kind, (0.0, None))
+        if timer is None or fires_at > at:
+            if timer is not None:
+                timer.cancel()
+            self._timers[kind] = at, self._loop.call_at(at, self._on_timer, kind)  # uvloop's may not know its when()
 
-    def _on_deadline(self, command: commands.SetDeadline) -> None:
+    def _on_timer(self, kind: DeadlineKind) -> None:
+        due_at, (fired_at, _) = self._deadlines[kind], self._timers.pop(kind)
+        if fired_at < due_at:
+            self._set_deadline(kind, due_at)
+            return
         # A timer may fire a moment early; the core is told the moment it asked for.
         try:
-            self.happen(events.DeadlinePassed(max(command.at, self._loop.time()), command.kind))
+            self.happen(events.DeadlinePassed(max(due_at, self._loop.time()), kind))
         except Exception as error:  # noqa: BLE001 - no task to fail: cut the line, as a fault in one would
             self._observer.failed(self.call_id, error)
             if self._visit is not None:
@@ -183,7 +195,8 @@ class Session:
             async with aclosing(self._agent.reply(turn)) as parts:
                 async for part in parts:
                     self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
-                    await visit.outbox.room()
+                    if visit.outbox.is_full:
+                        await visit.outbox.room()
         except BaseException as error:  # an agent is user code: whatever it raises is the end of its turn alone
             if isinstance(error, KeyboardInterrupt) or (_is_cancelled() and isinstance(error, asyncio.CancelledError)):
                 raise

@@ -1,18 +1,60 @@
 """uvicorn's WebSocket protocol, minus the close codes: any code that we send ends the call at the platform (A13)."""
 
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import apply_mask  # type: ignore[attr-defined]  # its version in C, where there is one
 from websockets.http11 import Request
 
 EXTENSION = "cuebox"
 """The ASGI extension under which a handler finds its `CuttableWebSocket`."""
 
 _FINAL_TEXT = 0x81
+_IS_MASKED = 0x80
+_SHORTEST = 6
+"""Bytes of a masked frame with nothing in it."""
 
 
 class CuttableWebSocket(WebSocketsSansIOProtocol):
     """Lets the handler cut the connection or refuse it, and cuts it at shutdown instead of closing with 1012."""
+
+    on_text: Callable[[str], None] | None = None
+    """Takes in whole text frames at once; without it, and all other frames, `receive` tells them."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._unread = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Read plain text frames past ASGI and the `websockets` package, which is given whatever else comes."""
+        unread, at = self._unread, 0
+        unread += data
+        while self.on_text is not None and len(unread) - at >= _SHORTEST:
+            body, end = _extent(unread, at)
+            if unread[at + 1] < _IS_MASKED or end - body > self.config.ws_max_size:
+                self.on_text = None  # a fault: from here on the package reads, and answers it
+                break
+            if end > len(unread):
+                break
+            if not self._is_told(at, body, end):
+                super().data_received(bytes(unread[at:end]))
+            at = end
+        if self.on_text is None:
+            super().data_received(bytes(unread[at:]))
+            at = len(unread)
+        del unread[:at]
+
+    def _is_told(self, at: int, body: int, end: int) -> bool:
+        """Whether this frame is one that `on_text` takes in, and no other that came before it waits."""
+        if self.on_text is None or self._unread[at] != _FINAL_TEXT or self.frames or not self.queue.empty():
+            return False
+        try:
+            text = apply_mask(self._unread[body:end], self._unread[body - 4 : body]).decode()
+        except UnicodeDecodeError:
+            return False
+        self.on_text(text)
+        return True
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -64,3 +106,12 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         self.abort()
+
+
+def _extent(data: bytearray, at: int) -> tuple[int, int]:
+    """Where the payload of the masked frame at this place begins and ends (RFC 6455, section 5.2)."""
+    size = data[at + 1] & 0x7F
+    if size < 126:  # noqa: PLR2004
+        return at + 6, at + 6 + size
+    body = at + (8 if size == 126 else 14)  # noqa: PLR2004
+    return body, body + int.from_bytes(data[at + 2 : body - 4], "big")

@@ -1,12 +1,13 @@
 """Fakes of our own ports: a line that a test plays, an observer that remembers, a model that says what it is told."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from service.conversation import events
 from service.conversation.commands import Command, Outgoing, Say
 from service.conversation.events import Event
-from service.llm.model import Message, ToolExchange
+from service.llm.model import Message, Messages, Occasion, ToolCall, ToolExchange
+from service.llm.records import AttemptRecord
 from service.session import LineClosed
 
 
@@ -27,9 +28,9 @@ class FakeLine:
         self.close_code = code
         self._arriving.put_nowait(None)
 
-    async def receive(self) -> Sequence[Event] | None:
-        event = await self._arriving.get()
-        return None if event is None else (event,)
+    async def listen(self, hear: Callable[[Sequence[Event]], None]) -> None:
+        while (event := await self._arriving.get()) is not None:
+            hear((event,))
 
     def try_send(self, command: Outgoing) -> bool:
         if self.is_broken or self.is_slow:
@@ -88,7 +89,7 @@ class FakeModel:
         self._deltas = deltas
         self._error = error
 
-    async def stream(self, messages: Sequence[Message | ToolExchange]) -> AsyncGenerator[str]:
+    async def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[str | ToolCall]:
         self.asked.append(list(messages))
         self.open_streams += 1
         try:
@@ -104,3 +105,16 @@ class FakeModel:
 
     async def close(self) -> None:
         self.is_closed = True
+
+
+class AttemptMemory:
+    """A witness that remembers the attempts."""
+
+    def __init__(self) -> None:
+        self.records: list[AttemptRecord] = []
+
+    def attempted(self, record: AttemptRecord) -> None:
+        self.records.append(record)
+
+    def traceparent(self, occasion: Occasion) -> str | None:
+        return None

@@ -1,7 +1,9 @@
 import asyncio
+from functools import partial
 
 import pytest
 
+from service import calls as book
 from service.calls import Calls
 from service.conversation import events
 from service.session import Session
@@ -77,3 +79,85 @@ async def test_calls_do_not_know_one_another() -> None:
         for line in lines.values():
             line.closes()
     calls.end_all()
+
+
+async def test_a_call_that_is_over_ends_with_its_line_and_not_before() -> None:
+    witness = Witness()
+    calls, line = calls_of(witness), FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve("call_1", line))
+        await line.until_final(0)
+        calls.conclude("call_1")
+        calls.conclude("call_1")
+        assert (len(calls), line.is_aborted) == (1, False)
+        line.closes(1000)
+    await nobody_is_left(calls)
+    assert witness.events.count(events.CallEnded) == 1
+
+
+async def test_a_call_that_is_over_and_comes_back_on_another_line_is_still_over() -> None:
+    calls, first, second = calls_of(Witness()), FakeLine(), FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve("call_1", first))
+        await first.until_final(0)
+        calls.conclude("call_1")
+        tasks.create_task(calls.serve("call_1", second))
+        await second.until_final(0)
+        second.closes(1000)
+    await nobody_is_left(calls)
+
+
+async def test_an_id_that_was_over_may_be_a_new_call_s() -> None:
+    calls, line = calls_of(Witness()), FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve("call_1", line))
+        await line.until_final(0)
+        calls.conclude("call_1")
+        line.closes(1000)
+    await nobody_is_left(calls)
+    await visit(calls)
+    await asyncio.sleep(0.01)
+    assert len(calls) == 1
+    calls.end_all()
+
+
+async def test_a_call_that_nobody_knows_may_be_over() -> None:
+    calls = calls_of(Witness())
+    calls.conclude("call_1")
+    assert len(calls) == 0
+
+
+async def test_a_call_is_missed_once_however_often_it_is_announced() -> None:
+    calls, missed, faults = calls_of(Witness()), list[str](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    for call_id in ("call_1", "call_1", "call_2"):
+        calls.expect(call_id, 0.0, partial(missed.append, call_id))
+    async with asyncio.timeout(5):
+        while len(missed) < 2:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert sorted(missed) == ["call_1", "call_2"]
+    assert faults == []
+
+
+async def test_no_more_calls_are_waited_for_than_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "MOST_EXPECTED", 2)
+    calls, missed = calls_of(Witness()), list[str]()
+    for call_id in ("call_1", "call_2", "call_3"):
+        calls.expect(call_id, 0.0, partial(missed.append, call_id))
+    await asyncio.sleep(0.01)
+    assert missed == ["call_1", "call_2"]
+
+
+async def test_a_service_that_stops_misses_nobody() -> None:
+    calls, missed = calls_of(Witness()), list[str]()
+    calls.expect("call_1", 0.0, partial(missed.append, "call_1"))
+    calls.end_all()
+    await asyncio.sleep(0.01)
+    assert missed == []
+
+
+async def nobody_is_left(calls: Calls) -> None:
+    async with asyncio.timeout(5):
+        while len(calls):
+            await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.conversation import events
-from service.conversation.call import Policy, Prompt, Turn
+from service.conversation.call import Deadlines, Policy, Prompt, Turn
 from service.conversation.commands import AnswerPing, DropLine, Outgoing, Say
 from service.conversation.parts import Interjection, Part, Speech
 from service.outbox import ROOM
@@ -257,3 +257,24 @@ async def test_ending_a_call_that_is_on_the_line_cuts_it() -> None:
         session.end()
         assert line.is_aborted
         assert not session.is_connected
+
+
+async def test_a_deadline_that_a_newer_turn_moved_on_passes_once_and_not_early() -> None:
+    async def is_slow(turn: Turn) -> AsyncGenerator[Part]:
+        if turn.prompt is not Prompt.GREETING:
+            await asyncio.sleep(10)
+        yield Speech("Hello.")
+
+    witness = Witness()
+    policy = Policy(details_expected=False, deadlines=Deadlines(hold_after=0.1))
+    async with on_line(a_session(is_slow, witness, policy)) as line:
+        await line.until_final(0)
+        line.happens(request(1))
+        await asyncio.sleep(0.05)
+        line.happens(request(2))
+        await asyncio.sleep(0.2)
+        assert [say.turn_id for say in line.sent if isinstance(say, Say) and say.text == "One moment. "] == [2]
+    looks = [event.at for event, _ in witness.seen if isinstance(event, events.DeadlinePassed)]
+    asked = [event.at for event, _ in witness.seen if isinstance(event, events.ReplyRequested)]
+    assert len(looks) == 1
+    assert looks[0] >= asked[1] + 0.1

@@ -55,6 +55,8 @@ class SpokenLines:
 
     fallback_greeting: str = "Hello, how may I help you?"
     apology: str = "I am sorry, I had a problem just now. Could you say that again?"
+    apologies: Mapping[str, str] = field(default_factory=dict)
+    """Said instead of `apology`, by the reason of the failure: the class of its error, such as `RateLimited`."""
     closing_line: str = "— I am sorry, I lost my thread."
     farewell: str = "Goodbye."
     give_up: str = "I am sorry, this takes longer than it should. Could you ask me that again?"
@@ -98,6 +100,15 @@ class Outcome(Enum):
     DISCONNECTED = "disconnected"
 
 
+class Fallback(Enum):
+    """The line of ours that ended a turn which failed. None of them is an answer."""
+
+    APOLOGY = "apology"
+    GIVE_UP = "give_up"
+    CLOSING_LINE = "closing_line"
+    FALLBACK_GREETING = "fallback_greeting"
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
     """One settled turn. Moments are seconds on the shell's clock; None for what did not happen."""
@@ -108,6 +119,7 @@ class TurnRecord:
     outcome: Outcome
     asked_at: float
     first_words_at: float | None
+    """The answer's own: neither a hold line nor a fallback counts."""
     final_at: float | None
     settled_at: float
     words_said: int
@@ -116,6 +128,21 @@ class TurnRecord:
     """What was heard could not be aligned with what was said; the turn counts as completed."""
     reason: str | None = None
     """Why it failed, or what overtook it."""
+    first_sentence_at: float | None = None
+    """When there was enough for the platform to begin to speak: a sentence of the answer, or all of it."""
+    held_at: float | None = None
+    """When a hold line was spoken."""
+    fallback: Fallback | None = None
+    chunks: int = 0
+    """Parts of the answer that were handed over as they came; the final frame is not among them."""
+    audible_gap: float = 0.0
+    """The longest that the caller had nothing left to hear in mid-answer, in seconds: an estimate, by the playout."""
+
+    @property
+    def waited(self) -> float:
+        """How long the caller waited for a sentence, or in vain, in seconds."""
+        ends = (self.first_sentence_at, self.final_at, self.settled_at)
+        return next(at for at in ends if at is not None) - self.asked_at
 
     @property
     def heard_share(self) -> float:

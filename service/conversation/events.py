@@ -132,6 +132,8 @@ class CallDisconnected:
 
     at: float
     code: int | None = None
+    is_our_fault: bool = False
+    """Whether a fault of this service ended it."""
 
 
 @dataclass(frozen=True, slots=True)

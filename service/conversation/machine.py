@@ -22,9 +22,9 @@ Rule 13  A ping is answered whatever else goes on, and changes nothing.
 Rule 14  The history is what was heard, without hold lines. An utterance that the caller cut off is marked.
 Rule 15  Without words 1.8 s after the request a hold line is spoken, never in two turns running. It is no answer.
 Rule 16  Without words after 4.5 s the turn has failed, and an honest line says so. A tool's answer starts anew.
-Rule 17  When the caller has run out of words for 1 s (or has no first sentence yet, or no word came for 8 s), and 4.5 s
-         have passed, the turn has failed: what was said is finished (rule 9). A tool at work stops rules 16 and 17 for
-         10 s, a stall of our own excuses everybody, and an action that was asked for is taken all the same.
+Rule 17  When the caller has run out of words for 1 s (or no word came for 8 s), and 4.5 s have passed, the turn has
+         failed: what was said is finished (rule 9); so it is without a first sentence after 5 s. A tool at work stops
+         rules 16 and 17 for 10 s, a stall of ours excuses everybody, and an action that was asked for is taken.
 
 Theory: the platform numbers its requests, afresh on each line; we number our turns. `OpenTurn.index` never repeats in a
 call, so a late word of an earlier reply can never be taken for one of this (rule 1).

@@ -21,6 +21,9 @@ class Due(Enum):
 TOOL_SECONDS = 10.0
 """The longest that a tool at work stops the clocks."""
 
+GRACE = 0.5
+"""Whoever is amid a first sentence may finish it for so much longer than one who has not begun (seconds)."""
+
 OWN_STALL = 0.2
 """A look that comes this much later than it was due tells of a stall of our own (seconds)."""
 
@@ -63,6 +66,6 @@ class Patience:
         # Whoever began to speak has at least the time of one who did not.
         least = max(turn.waits_since + deadlines.stall_after, turn.asked_at + deadlines.give_up_after)
         if not has_sentence(turn.text):  # the platform does not speak yet
-            return least
+            return min(least, max(turn.asked_at, turn.tool_answered_at) + deadlines.give_up_after + GRACE)
         heard_out = turn.playout.runs_out_at() + deadlines.stall_after
         return max(least, min(heard_out, turn.waits_since + deadlines.wire_silence))

@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from service.conversation.call import Policy, Prompt, SpokenLines
+from service.conversation.call import Fallback, Policy, Prompt, SpokenLines
 from service.conversation.commands import Command, Say, ShowToolCall, ShowToolResult, TellPage, TuneVoice
 from service.conversation.parts import Action, HangUp, PageMessage, PressDigits, Speech, Transfer, VoiceSettings
 from service.conversation.playout import Playout, heard_of
-from service.conversation.transcript import Mark, Row, ToolAnswered, ToolCalled, stops_in_mid_sentence, words_of
+from service.conversation.transcript import (
+    Mark,
+    Row,
+    ToolAnswered,
+    ToolCalled,
+    has_sentence,
+    stops_in_mid_sentence,
+    words_of,
+)
 
 TOO_SLOW = "too_slow"
 STALLED = "stalled"
@@ -31,17 +39,26 @@ class OpenTurn:
     said: list[str] = field(default_factory=list)
     held: str = ""
     """The hold line that was spoken meanwhile. It never counts as the answer."""
+    held_at: float | None = None
     playout: Playout = field(default_factory=Playout)
     first_words_at: float | None = None
+    """The answer's own: no line of ours counts."""
+    first_sentence_at: float | None = None
     final_at: float | None = None
+    chunks: int = 0
+    audible_gap: float = 0.0
+    """The longest that the caller had nothing left to hear between two parts of it, in seconds."""
     failure: str | None = None
+    fallback: Fallback | None = None
     action: Action | None = None
     open_tools: set[str] = field(default_factory=set)
     tools_since: float = 0.0
     awaits_words: bool = True
     """Whether no word came since the request, or since a tool's answer."""
+    tool_answered_at: float = 0.0
     waits_since: float = 0.0
     """When the last word came, or the request or the tool's answer."""
+    _words: list[str] | None = None
 
     @property
     def text(self) -> str:
@@ -52,17 +69,26 @@ class OpenTurn:
         return self.first_words_at is not None
 
     def say(self, text: str, at: float) -> None:
+        """Words of the answer."""
+        self._hand_over(text, at)
         self.said.append(text)
-        self.playout.say(text, at)
         if text and not text.isspace():
             self.waits_since, self.awaits_words = at, False
             self.first_words_at = at if self.first_words_at is None else self.first_words_at
+        if self.first_sentence_at is None and self.has_spoken and has_sentence(self.text):
+            self.first_sentence_at = at
 
     def hold(self, line: str, at: float) -> Say:
         """A line that bridges the wait for the first words (rule 15)."""
-        self.held = _spaced(f"{line} ", after=self.text)
-        self.playout.say(self.held, at)
+        self.held, self.held_at = _spaced(f"{line} ", after=self.text), at
+        self._hand_over(self.held, at)
         return Say(self.turn_id, self.held)
+
+    def _hand_over(self, text: str, at: float) -> None:
+        if self.first_sentence_at is not None and text and not text.isspace():
+            self.audible_gap = max(self.audible_gap, at - self.playout.runs_out_at())
+        self._words = None
+        self.playout.say(text, at)
 
     def take(
         self, part: Speech | Action | ToolCalled | ToolAnswered | VoiceSettings | PageMessage, at: float
@@ -73,6 +99,7 @@ class OpenTurn:
                 if not part.text:
                     return []
                 self.say(part.text, at)
+                self.chunks += 1
                 return [Say(self.turn_id, part.text, is_uninterruptible=part.is_uninterruptible)]
             case HangUp() | Transfer() | PressDigits():
                 if self.action is None or _RANK[type(part)] < _RANK[type(self.action)]:
@@ -84,7 +111,8 @@ class OpenTurn:
                 return [ShowToolCall(part)]
             case ToolAnswered():
                 self.open_tools.discard(part.tool_call_id)
-                self.waits_since, self.awaits_words = at, True
+                self.waits_since = self.tool_answered_at = at
+                self.awaits_words = True
                 return [ShowToolResult(part)]
             case VoiceSettings():
                 return [TuneVoice(part)]
@@ -95,27 +123,40 @@ class OpenTurn:
 
     def finish(self, policy: Policy, at: float) -> Say:
         """The final frame of a reply that ended well."""
-        return self._close(closing_words(self.action, policy, after=self.text), at)
+        text = closing_words(self.action, policy, after=self.text)
+        self.say(text, at)
+        if self.has_spoken and self.first_sentence_at is None:  # the platform speaks what it has
+            self.first_sentence_at = at
+        return self._final(text, at)
 
     def fail(self, policy: Policy, reason: str, at: float) -> Say:
         """The final frame of a reply that did not."""
         self.failure, self.action = reason, None
-        return self._close(self._ending(policy.lines), at)
+        self.fallback = self._fallback()
+        text = _spaced(self._line(policy.lines), after=self.text)
+        self._hand_over(text, at)
+        self.said.append(text)
+        return self._final(text, at)
 
-    def _ending(self, lines: SpokenLines) -> str:
+    def _fallback(self) -> Fallback | None:
         if stops_in_mid_sentence(self.text):
-            return lines.closing_line
-        if self.failure == TOO_SLOW and self.has_spoken:
-            return lines.give_up
+            return Fallback.CLOSING_LINE
         if self.has_spoken:
-            return ""
+            return Fallback.GIVE_UP if self.failure == TOO_SLOW else None
         if self.prompt is Prompt.GREETING:
-            return lines.fallback_greeting
-        return lines.give_up if self.failure == TOO_SLOW else lines.apology
+            return Fallback.FALLBACK_GREETING
+        return Fallback.GIVE_UP if self.failure == TOO_SLOW else Fallback.APOLOGY
 
-    def _close(self, text: str, at: float) -> Say:
-        text = _spaced(text, after=self.text)
-        self.say(text, at)
+    def _line(self, lines: SpokenLines) -> str:
+        return {
+            None: "",
+            Fallback.APOLOGY: lines.apologies.get(self.failure or "", lines.apology),
+            Fallback.GIVE_UP: lines.give_up,
+            Fallback.CLOSING_LINE: lines.closing_line,
+            Fallback.FALLBACK_GREETING: lines.fallback_greeting,
+        }[self.fallback]
+
+    def _final(self, text: str, at: float) -> Say:
         self.is_drafting, self.final_at = False, at
         is_uninterruptible = self.action is not None and self.action.is_uninterruptible
         return Say(self.turn_id, text, is_final=True, is_uninterruptible=is_uninterruptible, action=self.action)
@@ -132,7 +173,7 @@ class OpenTurn:
         return None if heard is None else max(0, heard - len(words_of(self.held)))
 
     def _heard(self, transcript: Sequence[Row]) -> int | None:
-        said = words_of(self.held + self.text)
+        said = self._words = words_of(self.held + self.text) if self._words is None else self._words
         return heard_of(said, self.mark.heard_since(transcript, at_most=4 * len(said) + 100))
 
 

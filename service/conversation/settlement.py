@@ -85,4 +85,9 @@ def _record(turn: OpenTurn, at: float, said: int, result: _Heard, overtaken_by: 
         words_heard=result.words,
         is_heard_unknown=result.is_unknown,
         reason=turn.failure or (None if outcome is Outcome.COMPLETED else overtaken_by),
+        first_sentence_at=turn.first_sentence_at,
+        held_at=turn.held_at,
+        fallback=turn.fallback,
+        chunks=turn.chunks,
+        audible_gap=turn.audible_gap,
     )

@@ -18,6 +18,11 @@ class Platform(Protocol):
         """Whether call details will come, so that the greeting may wait for them."""
         ...
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Why calls end, by its own account: a closed set."""
+        ...
+
     def opening(self) -> Sequence[bytes]:
         """The frames that are sent before anything else."""
         ...

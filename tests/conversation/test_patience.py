@@ -106,12 +106,25 @@ def test_rule_16_words_without_a_sentence_are_closed() -> None:
     assert of(Say, passes(play, 0.5)) == [Say(1, f" {POLICY.lines.closing_line}", is_final=True)]
 
 
-def test_rule_16_a_dribble_goes_on_while_words_come() -> None:
+def test_rule_17_a_dribble_without_a_sentence_is_closed_after_five_seconds() -> None:
     play = asked()
-    for _ in range(10):
+    for _ in range(5):
         play.waits(0.9)
         play.drafts("well ")
         assert of(Say, passes(play)) == []
+    play.waits(0.4)
+    play.drafts("well ")
+    assert of(Say, passes(play, 0.1)) == [Say(1, POLICY.lines.closing_line, is_final=True)]
+
+
+def test_rule_17_words_after_a_tool_have_a_time_of_their_own() -> None:
+    play = asked()
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    passes(play, 1.8)
+    play.waits(4)
+    play.drafts(ToolAnswered("t1", "nine"))
+    play.drafts("We ")
+    assert of(Say, passes(play, 0.9)) == []
 
 
 @pytest.mark.parametrize(

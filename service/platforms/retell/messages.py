@@ -4,6 +4,7 @@ Tolerant in: unknown fields are skipped and nearly everything is optional. Stric
 optional field that is not set is left out, never null.
 """
 
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,16 @@ Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 MAX_ROWS = 50_000
 """Two hours of the densest talk make some 4 000 rows; more would hold up the other calls."""
+
+_ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+def without_half_emoji(json: str) -> str:
+    """Replace escapes that JSON forbids and JavaScript writes: Retell cuts strings in the middle of characters."""
+    return _ESCAPE.sub(lambda escape: r"\ufffd" if escape.lastgroup == "half" else escape[0], json)
 
 
 class FromRetell(Struct, frozen=True, tag_field="interaction_type"):

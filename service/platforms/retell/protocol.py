@@ -27,6 +27,7 @@ from service.conversation.transcript import (
 )
 from service.platforms.retell import messages
 from service.platforms.retell.assumptions import BROKEN_BY
+from service.platforms.retell.webhooks import REASONS
 
 _PROMPTS = {"response_required": Prompt.CALLER_SPOKE, "reminder_required": Prompt.CALLER_SILENT}
 _KNOWN = {"ping_pong", "call_details", "update_only", *_PROMPTS}
@@ -34,15 +35,11 @@ _STORES_EVERYTHING = "everything"
 _LONGEST_UTTERANCE = 65_536
 """Characters; an hour of monologue. What a peer sends beyond it would hold up the other calls."""
 
+_PLAIN_ROWS, _WOVEN_ROWS = ',"transcript":[', '],"transcript_with_tool_calls":[{'
+
 _PLACE = re.compile(r"at `([^`]*)`")
 _NAME = re.compile(r"[a-z_]{1,40}")
 _LONGEST_REMINDER, _MOST_REMINDERS = 86_400.0, 1000
-
-# Half an emoji is an escape that JSON forbids and JavaScript writes: Retell cuts strings in the middle of characters.
-_ESCAPE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,10 @@ class Retell:
     def tells_call_details(self) -> bool:
         return self.call_details
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        return REASONS
+
     def opening(self) -> Sequence[bytes]:
         flags = messages.ConfigFlags(self.auto_reconnect, self.call_details, self.transcript_with_tool_calls)
         return (_bytes(messages.Config(flags)),)  # A3
@@ -66,7 +67,7 @@ class Retell:
         if isinstance(frame, bytes):
             return (OddityNoticed(at, Oddity.BINARY_FRAME),)  # A11
         try:
-            return (_event(messages.decode(frame), at),)
+            return (_event(messages.decode(_without_plain_rows(frame)), at),)
         except (msgspec.DecodeError, RecursionError) as error:
             return _salvaged(frame, error, at)
 
@@ -78,6 +79,16 @@ class Retell:
 
 
 # In.
+
+
+def _without_plain_rows(frame: str) -> str:
+    """The frame without its plain transcript, unread, where the woven one holds all of it once more (A16).
+
+    That is half of a long call's frame. What is sought stands between values: inside one its quotes were escaped.
+    """
+    woven = frame.find(_WOVEN_ROWS)
+    plain = frame.find(_PLAIN_ROWS, 0, woven) if woven > 0 else -1
+    return frame if plain < 0 else frame[:plain] + frame[woven + 1 :]
 
 
 def _event(message: messages.AnyFromRetell, at: float) -> Event:
@@ -100,7 +111,7 @@ def _salvaged(frame: str, error: Exception, at: float) -> Sequence[Event]:
     """What can be saved of a frame that is not as the reference says: above all the request in it."""
     try:
         if not isinstance(error, msgspec.ValidationError | RecursionError) and "\\u" in frame:
-            frame = _ESCAPE.sub(_without_half_emoji, frame)
+            frame = messages.without_half_emoji(frame)
             return (_event(messages.decode(frame), at),)
     except (msgspec.DecodeError, RecursionError) as reason:
         error = reason
@@ -148,35 +159,35 @@ def _each_readable(rows: Iterable[msgspec.Raw]) -> Iterator[messages.TranscriptR
             yield messages.decode_row(row)
 
 
-def _without_half_emoji(escape: re.Match[str]) -> str:
-    return r"\ufffd" if escape.lastgroup == "half" else escape[0]
-
-
 def _transcript(message: messages.UpdateOnly | messages.ResponseRequired) -> Transcript | None:
     rows = message.transcript_with_tool_calls or message.transcript  # A16
     return None if rows is None else tuple(_rows(rows))
 
 
-def _rows(rows: Iterable[messages.TranscriptRow]) -> Iterator[Row]:
+def _rows(rows: Iterable[messages.TranscriptRow]) -> list[Row]:
+    told: list[Row] = []
     for row in rows:
         text = (row.content or "")[:_LONGEST_UTTERANCE]
         match row.role:
+            case "user":
+                told.append(Utterance(Speaker.CALLER, text))
             case "agent":
-                yield Utterance(Speaker.AGENT, text)
+                told.append(Utterance(Speaker.AGENT, text))
             case "tool_call_invocation":
-                yield ToolCalled(row.tool_call_id or "", row.name or "", row.arguments or "{}")
+                told.append(ToolCalled(row.tool_call_id or "", row.name or "", row.arguments or "{}"))
             case "tool_call_result":
-                yield ToolAnswered(row.tool_call_id or "", text, row.successful)
+                told.append(ToolAnswered(row.tool_call_id or "", text, row.successful))
             case "dtmf":
-                yield from (DigitPressed(digit) for digit in (row.digit or "") if digit in "0123456789*#")
+                told += [DigitPressed(digit) for digit in (row.digit or "") if digit in "0123456789*#"]
             case "sms":
-                yield Note(f"Text message from the caller: {text}")
+                told.append(Note(f"Text message from the caller: {text}"))
             case "injected":
-                yield Note(text)
+                told.append(Note(text))
             case "node_transition":
-                continue
+                pass
             case _:  # everybody else speaks from the caller's side, by Retell's own mapping
-                yield Utterance(Speaker.CALLER, text)
+                told.append(Utterance(Speaker.CALLER, text))
+    return told
 
 
 def _details(call: messages.CallObject) -> CallDetails:

@@ -210,6 +210,25 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
+_PLAIN = '[{"role":"user","content":"plain"},{"role":"odd \\"],\\"transcript_with_tool_calls\\":[{","content":5}]'
+
+
+@pytest.mark.parametrize(
+    ("fields", "heard"),
+    [
+        pytest.param(',"transcript":PLAIN,"transcript_with_tool_calls":[{"content":"woven"}]', "woven", id="both"),
+        pytest.param(',"transcript_with_tool_calls":[{"content":"woven"}],"transcript":[]', "woven", id="woven first"),
+        pytest.param(',"transcript":[{"content":"plain"}],"transcript_with_tool_calls":[]', "plain", id="woven empty"),
+        pytest.param(',"transcript":[{"content":"plain"}]', "plain", id="plain alone"),
+        pytest.param(',"transcript_with_tool_calls":[{"content":"woven"}]', "woven", id="woven alone"),
+        pytest.param(',"transcript":[],"turntaking":[],"transcript_with_tool_calls":[{"content":"w"}]', "w", id="more"),
+    ],
+)
+def test_the_plain_transcript_is_not_read_beside_the_woven_one(fields: str, heard: str) -> None:
+    frame = '{"interaction_type":"update_only"' + fields.replace("PLAIN", _PLAIN) + "}"
+    assert RETELL.decode(frame, 7.0) == (events.TranscriptUpdated(7.0, (caller(heard),)),)
+
+
 kinds = st.sampled_from(["ping_pong", "call_details", "update_only", "response_required", "reminder_required", "x"])
 names = st.sampled_from(["response_id", "transcript", "transcript_with_tool_calls", "timestamp", "call", "x"])
 
