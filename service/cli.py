@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -41,6 +42,7 @@ def serve() -> None:
     from service.app import create_app
     from service.observability.logs import configure_logs
     from service.server import address_of, bind, serve_until_signal, server_of
+    from service.telemetry import serve_metrics
 
     try:
         settings = read_settings(os.environ)
@@ -50,6 +52,7 @@ def serve() -> None:
             log.warning("setting.unknown", detail=sentence)
         app = create_app(settings)
         listener = bind(settings)
+        serve_metrics(app.state.metrics, settings)
     except SettingsError as error:
         _refuse(error)
     address = address_of(listener)
@@ -115,28 +118,98 @@ def call(url: str | None, call_id: str | None) -> None:
 
 
 @main.command()
-def check() -> None:
+@click.argument("url", required=False)
+@click.option("--calls", type=click.IntRange(1), default=20, show_default=True, help="How many calls at once.")
+@click.option("--seconds", type=click.FloatRange(1), default=30.0, show_default=True, help="How long they talk.")
+@click.option(
+    "--frames",
+    type=click.Choice(["real", "tiny"]),
+    default="real",
+    show_default=True,
+    help="real: whole transcripts with word timings three times a second, pings; tiny: three small frames a turn.",
+)
+@click.option(
+    "--turn-every", type=click.FloatRange(0.1), help="Seconds between a call's turns.  [default: 15; tiny: 1]"
+)
+@click.option("--barge-in", type=click.FloatRange(0, 1), help="Share of answers cut off.  [default: 0.1; tiny: 0]")
+@click.option(
+    "--at-minute",
+    "minutes",
+    type=click.FloatRange(0, 240),
+    multiple=True,
+    default=[0],
+    help="Minutes the calls have lasted; repeat for more runs.",
+)
+@click.option("--first-token", default="0.05", show_default=True, help="Seconds, or such as lognormal:0.55,1.2.")
+@click.option("--gap", default="0.01", show_default=True, help="Seconds between the model's chunks, likewise.")
+@click.option("--chunks", type=click.IntRange(1), default=20, show_default=True, help="Chunks of an answer.")
+@click.option("--fault", "faults", multiple=True, help="What the model does wrong, such as 4%hang_after_role.")
+@click.option("--find-knee", "knee", is_flag=True, help="Raise --calls until added p99 is over 50 ms, or errors come.")
+@click.option("--pid", type=click.IntRange(1), help="With URL: the server's process here, for its CPU and memory.")
+@click.option("--model", help="With URL: the stand-in model behind it, as http://127.0.0.1:9000, for its own times.")
+@click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write a page with plots."
+)
+def load(url: str | None, pid: int | None, model: str | None, **given: Any) -> None:
+    """Play many calls at once, and measure what the service adds to its model.
+
+    Without URL, a fresh service and a stand-in model are started for each run; --first-token, --gap, --chunks and
+    --fault are the model's. With URL, that service is called, whatever its model does.
+
+    Exit code 0: fine; 1: errors in the run, or it was aborted; 2: bad usage, or nothing to connect to.
+
+    \b
+    Examples:
+      cuebox load                                      20 calls, as the platform makes them
+      cuebox load --calls 100 --frames tiny            one turn a second each
+      cuebox load --at-minute 1 --at-minute 30 --report out.html
+      cuebox load --first-token lognormal:0.55,1.2 --fault 4%hang_after_role
+      cuebox load --find-knee --frames tiny            how many calls one core can hold
+      cuebox load ws://127.0.0.1:8080/llm-websocket --pid 4711
+    """
+    try:
+        from service.simulator.load_host import Host
+        from service.simulator.load_terminal import run_load
+    except ModuleNotFoundError as error:
+        if error.name != "picows":
+            raise
+        raise click.UsageError("cuebox load needs one more package: pip install 'cuebox[load]'") from error
+    if url is None and (pid or model):
+        raise click.UsageError("--pid and --model tell what stands behind URL, so they need one.")
+    if url and given["knee"] and not model:
+        raise click.UsageError("With URL, --find-knee needs --model, to tell what the service adds.")
+    sys.exit(run_load(Host(url, pid, model) if url else None, **given))
+
+
+@main.command()
+@click.option("--target", metavar="NAME", help="Measure this target of the agent instead: one short answer.")
+def check(target: str | None) -> None:
     """Look at the settings and talk to the agent, without a call.
 
-    Exit code 0: all is well or merely odd; 1: the agent does not answer; 2: a setting cannot be used.
+    A target is named as in the agent's agent.toml: by its name, or its model's where it has none.
+
+    Exit code 0: all is well or merely odd; 1: no answer; 2: a setting cannot be used.
 
     \b
     Examples:
       cuebox check
       OPENAI_API_KEY=… CUEBOX_MODEL=gpt-4.1-mini cuebox check
+      cuebox check --target gpt-4.1
     """
     import asyncio
 
     from rich.console import Console
 
-    from service.checkup import Verdict, findings
+    from service.checkup import Verdict, findings, target_findings
 
     console = Console(highlight=False)
     signs = {Verdict.GOOD: "[green]✓[/]", Verdict.ODD: "[yellow]?[/]", Verdict.BAD: "[red]✗[/]"}
 
     async def show() -> bool:
-        is_well = True
-        async for finding in findings(read_settings(os.environ), os.environ):
+        is_well, settings = True, read_settings(os.environ)
+        found = findings(settings, os.environ) if target is None else target_findings(settings, target)
+        async for finding in found:
             console.print(f"{signs[finding.verdict]} [bold]{finding.subject:9}[/]", end=" ")
             console.print(finding.text, markup=False)
             is_well = is_well and finding.verdict is not Verdict.BAD
@@ -146,6 +219,34 @@ def check() -> None:
         sys.exit(0 if asyncio.run(show()) else 1)
     except SettingsError as error:
         _refuse(error)
+
+
+@main.command()
+@click.argument("call_id")
+@click.option("--log", type=click.File(errors="replace"), default="-", help="JSON lines; standard input unless given.")
+def explain(call_id: str, log: TextIO) -> None:
+    """Tell what the logs know of one call, as a timeline.
+
+    Lines of other programs may stand between ours, and a prefix before them.
+
+    Exit code 0: told; 1: no line is about this call.
+
+    \b
+    Examples:
+      cuebox explain call_a1b2 --log cuebox.log
+      fly logs --no-tail | cuebox explain call_a1b2
+    """
+    from rich.console import Console
+
+    from service.observability.explain import CallUnknown
+    from service.observability.explain import explain as timeline
+
+    try:
+        Console(highlight=False).print(timeline(log, call_id))
+    except CallUnknown as unknown:
+        known = f" It knows {', '.join(unknown.others[-5:])}." if unknown.others else ""
+        click.echo(f"cuebox: no line of this log is about the call {call_id}.{known}", err=True)
+        sys.exit(1)
 
 
 def _refuse(error: SettingsError) -> NoReturn:

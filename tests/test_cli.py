@@ -16,12 +16,12 @@ from service.cli import main
 from service.server import bind
 from service.settings import Settings
 from service.simulator.model import StandInModel
-from service.simulator.model_script import Refuse, Script
+from service.simulator.model_script import Empty, HangAfterRole, Refuse, Script
 
 CUEBOX = [sys.executable, "-m", "service"]
 CLEAN = {
     name: value for name, value in os.environ.items() if not name.startswith(("CUEBOX_", "OPENAI_", "PORT", "HOST"))
-}
+} | {"CUEBOX_METRICS_PORT": "0"}
 
 
 def cuebox(*words: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -122,8 +122,8 @@ def test_check_finds_the_dummy_well() -> None:
     ("script", "code", "text"),
     [
         (Script("I can hear you."), 0, "I can hear you."),
-        (Script("", fault=Refuse(401)), 1, "look at OPENAI_API_KEY"),
-        (Script("", fault=Refuse(404)), 1, "look at CUEBOX_MODEL"),
+        (Script("", fault=Refuse(401)), 1, "look at its variable"),
+        (Script("", fault=Refuse(404)), 1, "look at the model's name"),
         (Script("**"), 1, "NothingSaid"),
     ],
 )
@@ -135,6 +135,58 @@ async def test_check_tries_the_model(script: Script, code: int, text: str) -> No
     assert text in " ".join(result.stdout.split())
     assert "CUEBOX_XYZZY is not a setting" in result.stdout
     assert "sk-secret" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "texts"),
+    [
+        pytest.param(
+            Script("One two three.", gap=0.02),
+            0,
+            [
+                "gpt-4.1: model gpt-4.1",
+                "first token after",
+                "tokens/s",
+                "3 out",
+                "req_1",
+                "9999 requests, 999900 tokens",
+            ],
+            id="well",
+        ),
+        pytest.param(Script(fault=Refuse(401)), 1, ["KeyRejected: the endpoint does not take the key"], id="refused"),
+        pytest.param(
+            Script(fault=HangAfterRole()), 1, ["TimeoutError: no answer within CUEBOX_TURN_BUDGET"], id="hanging"
+        ),
+        pytest.param(Script(fault=Empty()), 1, ["NothingSaid"], id="without-a-word"),
+    ],
+)
+async def test_check_measures_one_target(script: Script, code: int, texts: list[str]) -> None:
+    async with StandInModel(script) as model:
+        environ = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": model.base_url, "CUEBOX_TURN_BUDGET": "2"}
+        result = await asyncio.to_thread(cuebox, "check", "--target", "gpt-4.1", **environ)
+        assert len(model.requests) == 1
+        await model.quiet()
+    assert result.returncode == code
+    told = " ".join(result.stdout.split())
+    assert [text for text in texts if text not in told] == []
+    assert "sk-secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("target", "environ", "sentence"),
+    [
+        ("gpt-5", {"OPENAI_API_KEY": "k"}, "No target is called 'gpt-5'; the agent has: gpt-4.1."),
+        ("gpt-4.1", {"CUEBOX_AGENT": "receptionist"}, "the target 'gpt-4.1' needs its key: set OPENAI_API_KEY."),
+        ("gpt-4.1", {"CUEBOX_AGENT": "dummy"}, "No target is called 'gpt-4.1'; the agent has: none."),
+    ],
+)
+def test_check_of_a_target_that_cannot_be_asked_ends_with_one_sentence_and_code_2(
+    target: str, environ: dict[str, str], sentence: str
+) -> None:
+    result = cuebox("check", "--target", target, **environ)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_check_refuses_what_serve_would() -> None:

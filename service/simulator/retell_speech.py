@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Raw, Struct
 
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?:\s|$)")
+SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*(?:\s|$)")
 
 
 class Word(Struct, frozen=True):
@@ -30,7 +30,7 @@ class Speech:
     def say(self, text: str, at: float, *, is_final: bool, is_guarded: bool = False) -> None:
         """Take more text. A word that may not be whole waits for its rest."""
         self._unspoken += text
-        if not (is_final or self.words or _SENTENCE_END.search(self._unspoken)):
+        if not (is_final or self.words or SENTENCE_END.search(self._unspoken)):
             return
         whole = len(self._unspoken) if is_final else _end_of_whole_words(self._unspoken)
         for word in self._unspoken[:whole].split():
@@ -61,7 +61,7 @@ class Speech:
 
 
 def _end_of_whole_words(text: str) -> int:
-    sentence = max((found.end() for found in _SENTENCE_END.finditer(text)), default=0)
+    sentence = max((found.end() for found in SENTENCE_END.finditer(text)), default=0)
     return max(sentence, len(text) - len(re.split(r"\s", text)[-1]))
 
 
