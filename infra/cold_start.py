@@ -24,7 +24,8 @@ async def greeted_after(command: list[str]) -> float:
     """Start the service, call it as soon as it listens, and stop it when it has greeted."""
     port = free_port()
     begun = time.perf_counter()
-    with subprocess.Popen(command, env=os.environ | {"PORT": str(port)}, stdout=subprocess.DEVNULL) as service:  # noqa: ASYNC220, S603 - nothing else runs, and it is the operator's own command
+    environ = os.environ | {"PORT": str(port), "CUEBOX_METRICS_PORT": str(free_port())}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as service:  # noqa: ASYNC220, S603 - nothing else runs, and it is the operator's own command
         try:
             while True:
                 try:
