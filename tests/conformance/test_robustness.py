@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from structlog.testing import capture_logs
+from websockets.frames import Frame, Opcode
 
 from service.conversation.call import SpokenLines
 from service.settings import Settings
@@ -55,6 +56,8 @@ ODD_FRAMES: list[tuple[str | bytes, str]] = [
     (b'{"interaction_type": "ping_pong", "timestamp": 1}', "binary_frame"),
     (bytes(range(256)), "binary_frame"),
 ]
+_SIZES = [(1, 0), (2, 100), (3, 70_000), (4, 0)]
+"""Pings, and how many blanks make each a frame of another kind of length."""
 
 
 def oddities(logs: Logs) -> list[str]:
@@ -137,6 +140,30 @@ async def test_case_59_a_frame_in_fragments_is_one_frame() -> None:
 
         await line.socket.send(pieces())
         assert await line.answer(1) == "Yes."
+
+
+async def test_frames_are_read_in_order_however_the_network_cuts_them() -> None:
+    pings = [(Opcode.TEXT, f'{{"interaction_type":"ping_pong","timestamp":{n}{" " * size}}}') for n, size in _SIZES]
+    others = [(Opcode.PING, "x"), (Opcode.BINARY, "x"), (Opcode.PONG, "")]
+    sent = b"".join(Frame(kind, text.encode()).serialize(mask=True) for kind, text in [*pings, *others, *pings])
+    async with serving(saying("Yes.")) as service, service.line() as line:
+        await line.greeted()
+        for piece in (3, 40, 1460, len(sent)):
+            for at in range(0, len(sent), piece):
+                line.socket.transport.write(sent[at : at + piece])
+                if at < 1000:
+                    await asyncio.sleep(0)  # so that they leave and arrive one by one
+            pongs = [(await line.frame())["timestamp"] for _ in range(2 * len(pings))]
+            assert pongs == 2 * [n for n, _ in _SIZES]
+
+
+async def test_a_frame_that_is_not_masked_ends_its_line_and_no_other() -> None:
+    async with serving(saying("Yes.")) as service, service.line() as line, service.line("call_2") as other:
+        await line.greeted()
+        await other.greeted()
+        line.socket.transport.write(Frame(Opcode.TEXT, b"{}      ").serialize(mask=False))
+        assert await line.closed(within=1) == 1002
+        assert await lives(other, 1)
 
 
 async def test_case_59_a_websocket_ping_of_the_transport_is_answered_too() -> None:
@@ -270,9 +297,11 @@ async def _flood(line: PlatformLine, frame: str, times: int) -> None:
 class BrokenLines(SpokenLines):
     """Lines that fail when they are wanted: a fault in the heart of the service."""
 
+    broken = "apology"
+
     def __getattribute__(self, name: str) -> Any:
-        if name == "apology":
-            raise RuntimeError("no apology")
+        if name == type(self).broken:
+            raise RuntimeError(f"no {name}")
         return super().__getattribute__(name)
 
 
@@ -289,3 +318,21 @@ async def test_case_68_a_fault_of_our_own_cuts_the_line_without_a_code_and_the_c
             await again.greeted(call_status="ongoing")
             await again.ping(2)
         await other.ping(1)
+
+
+class BrokenHolds(BrokenLines):
+    """Lines that fail as soon as a turn begins, on the stack of the frame that asks for it."""
+
+    broken = "hold"
+
+
+async def test_case_68_a_fault_in_taking_in_a_frame_cuts_the_line_and_ends_the_call() -> None:
+    agent = saying("Yes.")
+    agent.lines = BrokenHolds()
+    with capture_logs() as logs:
+        async with serving(agent) as service, service.line() as line:
+            await line.send({"interaction_type": "call_details", "call": {"call_id": "call_1"}})
+            assert await line.closed(within=0.25) == 1006  # before the greeting's own deadline
+            await asyncio.sleep(0.05)
+            assert len(service.calls) == 0
+    assert [log["error"] for log in logs if log["event"] == "call.fault"] == ["RuntimeError"]
