@@ -13,17 +13,22 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from service.agents.agent import Agent
-from service.agents.registry import WITH_MODEL, WITHOUT_MODEL
+from service.agents.folder import Folder, read_folder
+from service.agents.registry import FOLDERS, WITH_MODEL, WITHOUT_MODEL
 from service.calls import Calls
 from service.conversation.call import Policy
 from service.endpoint import line_endpoint
 from service.health import Readiness, health_routes
-from service.llm.model import Target
+from service.llm.dependable import DependableModel
 from service.llm.openai_chat import OpenAIChat
-from service.observability.logs import CallLog
+from service.llm.records import AttemptWitness
+from service.llm.targets import Target, TargetError, key_of, overridden
+from service.observability.conventions import Provider
 from service.platforms.retell.protocol import Retell
 from service.session import Session
 from service.settings import Settings, SettingsError
+from service.telemetry import create_telemetry
+from service.webhooks import webhook_route
 
 
 class _LeanLitestar(Litestar):
@@ -36,11 +41,15 @@ class _LeanLitestar(Litestar):
 
 def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
     """Build the service, for the agent that the settings choose unless one is given. Raises SettingsError."""
-    agent = agent or create_agent(settings)
     retell = Retell(
         settings.retell_auto_reconnect, settings.retell_call_details, settings.retell_transcript_with_tool_calls
     )
-    log = CallLog(retell.assumption_broken_by, log_content=settings.log_content)
+    name = _name_of_agent(settings) if agent is None else agent.name
+    endpoints = [] if agent is not None else create_endpoints(settings)
+    targets = [(each.name, each.model) for each in endpoints]
+    providers = {each.name: Provider.of(each.provider, each.address) for each in endpoints}
+    telemetry = create_telemetry(settings, retell, name, FOLDERS / name, targets, providers=providers)
+    agent = agent or create_agent(settings, telemetry.watch)
     policy = Policy(
         details_expected=retell.tells_call_details,
         greeting_wait=settings.greeting_wait,
@@ -48,53 +57,87 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
         lines=agent.lines,
         deadlines=agent.deadlines,
     )
-    calls = Calls(lambda call_id: Session(call_id, agent, policy, log), settings.reconnect_window)
+    calls = Calls(lambda call_id: Session(call_id, agent, policy, telemetry.watch), settings.reconnect_window)
     platforms = {"llm-websocket": retell}
     readiness = Readiness()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        telemetry.loop.start()
         async with asyncio.TaskGroup() as tasks:
-            warming = tasks.create_task(_warm_up(agent))
+            starting = [tasks.create_task(_warm_up(agent))]
+            if telemetry.spans is not None:
+                starting.append(tasks.create_task(telemetry.spans.open()))
             readiness.is_ready = True
             yield
             readiness.is_ready = False
-            warming.cancel()
+            for task in starting:
+                task.cancel()
         calls.end_all()
         await agent.close()
+        telemetry.loop.stop()
+        if telemetry.spans is not None:
+            await telemetry.spans.close()
 
+    lines = line_endpoint(platforms, calls, telemetry.watch.failed, telemetry.refused)
     return _LeanLitestar(
-        [line_endpoint(platforms, calls, log.failed), *health_routes(readiness, agent.name, list(platforms))],
+        [
+            lines,
+            webhook_route(settings.webhook_keys, calls, telemetry.watch),
+            *health_routes(readiness, agent.name, list(platforms)),
+        ],
         lifespan=[lifespan],
+        middleware=[] if telemetry.spans is None else [telemetry.spans.around],
         openapi_config=None,
         logging_config=None,
-        state=State({"agent_name": agent.name, "calls": calls}),
+        state=State({"agent_name": agent.name, "calls": calls, "metrics": telemetry.metrics, "spans": telemetry.spans}),
     )
 
 
-def create_agent(settings: Settings) -> Agent:
+def create_agent(settings: Settings, witness: AttemptWitness) -> Agent:
     """The agent that the settings choose. Raises SettingsError."""
-    zone, base_url = _zone_of(settings), settings.openai_base_url
+    zone, name = _zone_of(settings), _name_of_agent(settings)
+    if name in WITHOUT_MODEL:
+        return WITHOUT_MODEL[name]()
+    folder = folder_of(name)
+    model = DependableModel(create_endpoints(settings), folder.script.model, witness)
+    return WITH_MODEL[name](folder, model, lambda: datetime.now(zone))
+
+
+def create_endpoints(settings: Settings) -> list[OpenAIChat]:
+    """The models that the chosen agent asks, in order. Raises SettingsError."""
+    name = _name_of_agent(settings)
+    keys = {**settings.other_keys, "OPENAI_API_KEY": settings.openai_api_key or ""}
+    try:
+        targets = [] if name in WITHOUT_MODEL else targets_of(folder_of(name), settings)
+        return [OpenAIChat(target, key_of(target, keys)) for target in targets]
+    except TargetError as error:
+        raise SettingsError(f"The agent '{name}' cannot ask its model: {error}") from error
+
+
+def _name_of_agent(settings: Settings) -> str:
+    return settings.agent or ("receptionist" if settings.openai_api_key else "dummy")
+
+
+def folder_of(name: str) -> Folder:
+    """The files of an agent that asks a model. Raises SettingsError."""
+    if name not in WITH_MODEL:
+        known = ", ".join(sorted({*WITH_MODEL, *WITHOUT_MODEL}))
+        raise SettingsError(f"CUEBOX_AGENT is {name!r}, but the agents here are: {known}.")
+    try:
+        return read_folder(FOLDERS / name)
+    except (ValueError, OSError) as error:  # a file of the agent's folder is missing or not as it should be
+        raise SettingsError(f"The agent '{name}' cannot be read: {error}") from error
+
+
+def targets_of(folder: Folder, settings: Settings) -> list[Target]:
+    """The models it asks, in order. Raises SettingsError and TargetError."""
+    base_url = settings.openai_base_url
     if base_url is not None and not re.match(r"https?://[^/\s]+", base_url):
         raise SettingsError(
             f"OPENAI_BASE_URL is {base_url!r}, but must be an address such as http://127.0.0.1:8000/v1."
         )
-    name = settings.agent or ("receptionist" if settings.openai_api_key else "dummy")
-    if name in WITHOUT_MODEL:
-        return WITHOUT_MODEL[name]()
-    if name not in WITH_MODEL:
-        known = ", ".join(sorted({*WITH_MODEL, *WITHOUT_MODEL}))
-        raise SettingsError(f"CUEBOX_AGENT is {name!r}, but the agents here are: {known}.")
-    if settings.openai_api_key is None:
-        raise SettingsError(
-            f"The agent '{name}' needs a model: set OPENAI_API_KEY (any word for an endpoint that wants none, with "
-            "OPENAI_BASE_URL), or CUEBOX_AGENT=dummy to go without."
-        )
-    target = Target(settings.model, settings.openai_api_key, base_url)
-    try:
-        return WITH_MODEL[name](OpenAIChat(target), lambda: datetime.now(zone))
-    except (ValueError, OSError) as error:  # a file of the agent's folder is missing or not as it should be
-        raise SettingsError(f"The agent '{name}' cannot be read: {error}") from error
+    return overridden(folder.script.targets, settings.model, base_url)
 
 
 def _zone_of(settings: Settings) -> ZoneInfo:

@@ -7,11 +7,12 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from service.agents import receptionist
+from service import app
 from service.app import create_agent, create_app
 from service.health import Readiness, health_routes
 from service.llm.model import Unreachable
 from service.settings import Settings, SettingsError
+from tests.fakes import AttemptMemory
 from tests.live import ScriptedAgent, serving
 from tests.test_session import greets
 
@@ -37,17 +38,17 @@ async def get(address: str, path: str) -> tuple[int, str]:
     ],
 )
 def test_the_agent_is_chosen_by_setting_or_by_the_key(settings: Settings, name: str) -> None:
-    assert create_agent(settings).name == name
+    assert create_agent(settings, AttemptMemory()).name == name
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         (Settings(agent="nobody"), "CUEBOX_AGENT is 'nobody', but the agents here are: dummy, receptionist"),
-        (Settings(agent="receptionist"), "needs a model: set OPENAI_API_KEY"),
+        (Settings(agent="receptionist"), "the target 'gpt-4.1' needs its key: set OPENAI_API_KEY"),
         (Settings(openai_api_key="k", timezone="Mars/Olympus"), "CUEBOX_TIMEZONE is 'Mars/Olympus'"),
         (Settings(timezone="../etc"), "CUEBOX_TIMEZONE"),
-        (Settings(openai_base_url="localhost:8000"), "OPENAI_BASE_URL is 'localhost:8000'"),
+        (Settings(openai_api_key="k", openai_base_url="localhost:8000"), "OPENAI_BASE_URL is 'localhost:8000'"),
     ],
 )
 def test_what_cannot_be_started_is_told_in_one_sentence(settings: Settings, sentence: str) -> None:
@@ -57,14 +58,24 @@ def test_what_cannot_be_started_is_told_in_one_sentence(settings: Settings, sent
 
 @pytest.mark.parametrize(
     ("script", "sentence"),
-    [("greeting = 5", "greeting"), ("greting = 'Hello'", "greting"), ("greeting", "Expected"), (None, "No such file")],
+    [
+        ("greeting = 5", "greeting"),
+        ("greting = 'Hello'", "greting"),
+        ("greeting", "Expected"),
+        (None, "No such file"),
+        ("[[targets]]\nmodel = 'm'\nkey = 'sk-secret'", "key"),
+        ("[[targets]]\nmodel = 'm'\nprovider = 'azure'", "api_version"),
+        ("[[targets]]\nmodel = 'm'\noptions = { stream = false }", "stream: Cuebox sends its own"),
+        ("[model.hedge]\nquantil = 0.9", "quantil"),
+    ],
 )
 def test_a_mistake_in_an_agent_s_files_is_told_in_one_sentence(
     script: str | None, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receptionist, "_HERE", tmp_path)
+    monkeypatch.setattr(app, "FOLDERS", tmp_path)
+    (tmp_path / "receptionist").mkdir()
     if script is not None:
-        (tmp_path / "agent.toml").write_text(script)
+        (tmp_path / "receptionist" / "agent.toml").write_text(script)
     with pytest.raises(SettingsError, match=f"The agent 'receptionist' cannot be read: .*{sentence}"):
         create_app(Settings(openai_api_key="k"))
 

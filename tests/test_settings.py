@@ -79,7 +79,15 @@ def test_the_key_is_never_shown() -> None:
 
 def test_every_setting_is_in_the_table() -> None:
     table = settings_table()
-    assert all(f"`{variable_of(field)}`" in table for field in Settings.__struct_fields__)
+    fields = set(Settings.__struct_fields__) - {"other_keys"}
+    assert all(f"`{variable_of(field)}`" in table for field in fields)
+
+
+def test_the_keys_of_other_targets_are_kept_and_never_shown() -> None:
+    settings = read_settings({"GROQ_API_KEY": "gsk-secret", "OPENAI_API_KEY": "sk-secret", "EMPTY_API_KEY": ""})
+    assert settings.other_keys["GROQ_API_KEY"] == "gsk-secret"
+    assert "OPENAI_API_KEY" not in settings.other_keys
+    assert "secret" not in repr(settings)
 
 
 def test_the_readme_is_current() -> None:
@@ -90,3 +98,20 @@ def test_the_readme_is_current() -> None:
 def test_a_readme_without_a_place_for_the_settings_is_refused() -> None:
     with pytest.raises(ValueError, match="no place for settings"):
         generated("# Cuebox")
+
+
+def test_metrics_are_for_this_machine_alone_unless_it_is_one_of_fly() -> None:
+    assert read_settings({}).metrics_host == "127.0.0.1"
+    assert read_settings({"FLY_APP_NAME": "cuebox"}).metrics_host == "0.0.0.0"  # noqa: S104
+    assert read_settings({"FLY_APP_NAME": "cuebox", "CUEBOX_METRICS_HOST": "::1"}).metrics_host == "::1"
+    assert read_settings({"CUEBOX_METRICS_PORT": "0"}).metrics_port == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"), [("", ()), ("a", ("a",)), (" a , b ", ("a", "b")), (",", ()), ("a,,b,", ("a", "b"))]
+)
+def test_the_keys_of_webhooks_are_read_from_one_variable_and_never_shown(text: str, keys: tuple[str, ...]) -> None:
+    settings = read_settings({"RETELL_API_KEY": text})
+    assert settings.webhook_keys == keys
+    assert settings.other_keys == {}
+    assert "retell_api_key': 'a" not in repr(settings)

@@ -161,9 +161,8 @@ class Race:
     async def _close_losers(self) -> None:
         for task, loser in list(self._running.items()):
             del self._running[task]  # first: whatever happens now, it is told of once
-            if not loser.is_slow:
-                is_outrun = self._winner is not None and self._has_reached and loser is self._first
-                loser.candidate.breaker.told_nothing(self._now(), is_outrun=is_outrun)
+            is_outrun = self._winner is not None and self._has_reached and loser is self._first
+            loser.candidate.breaker.told_nothing(self._now(), is_outrun=is_outrun)
             self._tell(loser, Result.LOST if self._winner is not None else Result.CANCELLED, None)
             await loser.close()
 

@@ -6,8 +6,9 @@ A line is an event name and fields in the common language. Words and numbers are
 
 import logging
 import sys
-import traceback
+import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -17,7 +18,14 @@ from service.conversation import commands, events
 from service.conversation.call import CallRecord, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import Event, Oddity
-from service.conversation.transcript import Speaker, Utterance
+from service.conversation.verdict import Hearsay, LineMissed, WebhookPosted
+from service.llm.records import AttemptRecord, Cause, Result
+from service.observability.faults import innermost, where
+from service.observability.watch import Part, SeenTurn
+from service.observability.words import Words
+
+REFUSALS_EVERY = 60.0
+"""Seconds between two lines of one kind of refused webhook: anybody may post as many as they like."""
 
 _REMEDIES = {
     Oddity.NOT_JSON: "this WebSocket takes JSON frames with an interaction_type, as Retell sends them; if you typed "
@@ -61,28 +69,32 @@ def _without_arguments(_: object, __: str, line: MutableMapping[str, Any]) -> Mu
     """Name the error of a library's log record and where it was, not its words: they may quote a caller."""
     error = line.pop("exc_info", None)
     if isinstance(error, tuple) and error[1] is not None:
-        line["error"], line["where"] = type(error[1]).__name__, _where(error[1])
+        line["error"], line["where"] = type(error[1]).__name__, where(error[1])
     return line
 
 
-def _where(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
+class CallLog(Part):
+    """The part of telemetry that writes lines."""
 
+    name = "logs"
 
-class CallLog:
-    """An observer that writes lines."""
-
-    def __init__(self, assumption_broken_by: Callable[[Oddity], str | None], *, log_content: bool = False) -> None:
+    def __init__(
+        self,
+        assumption_broken_by: Callable[[Oddity], str | None],
+        *,
+        log_content: bool = False,
+        trace_of_call: Callable[[str], str | None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = structlog.get_logger()
         self._assumption_broken_by = assumption_broken_by
-        self._words: dict[str, _Words] | None = {} if log_content else None
+        self._words = Words() if log_content else None
+        self.hears_chunks = log_content
+        self._trace_of_call = trace_of_call
+        self._clock = clock
+        self._refused: dict[str, tuple[float, int]] = {}
 
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
-        if self._words is None and isinstance(event, events.ReplyDrafted) and len(answer) == 1:
-            return  # a chunk: nothing to log, many times a second
         match event:
             case events.CallStarted() | events.CallResumed():
                 self._log.info("line.opened", call_id=call_id, resumed=isinstance(event, events.CallResumed))
@@ -92,31 +104,64 @@ class CallLog:
                 pass
         for command in answer:
             self._command(call_id, command)
-        if self._words is not None:  # after the turn before was logged with the words before
-            self._listen(self._words, call_id, event, answer)
+        if self._words is not None:
+            self._words.saw(call_id, event, answer)
 
-    def _listen(self, words: "dict[str, _Words]", call_id: str, event: Event, answer: Sequence[Command]) -> None:
-        if isinstance(event, events.CallStarted):
-            words[call_id] = _Words(call_id)
-        if call_id in words:
-            words[call_id].take(event, answer)
+    def settled(self, turn: SeenTurn, record: TurnRecord) -> None:
+        said = {} if self._words is None else self._words.said(turn.call_id)
+        trace = {} if turn.trace is None else {"trace_id": turn.trace.hex, "traced": turn.exemplar is not None}
+        self._log.info("turn.settled", call_id=turn.call_id, **trace, **_turn(record), **_model(turn), **said)
+
+    def ended(self, call_id: str, record: CallRecord | None) -> None:
+        if record is not None:
+            trace_id = self._trace_of_call(call_id)
+            trace = {} if trace_id is None else {"trace_id": trace_id}
+            self._log.info("call.ended", call_id=call_id, **trace, **_call(record))
+        if self._words is not None:
+            self._words.ended(call_id)
 
     def failed(self, call_id: str, error: Exception) -> None:
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[0]
-        self._log.error("call.fault", call_id=call_id, error=type(error).__name__, where=_where(error))
+        self._log.error("call.fault", call_id=call_id, error=type(innermost(error)).__name__, where=where(error))
+
+    def heard(self, fact: Hearsay) -> None:
+        match fact:
+            case LineMissed():
+                self._log.warning("line.missed", call_id=fact.call_id)
+            case WebhookPosted(verdict=None, result="accepted"):
+                pass  # of no concern
+            case WebhookPosted(verdict=None):
+                self._refuse(fact)
+            case WebhookPosted():
+                known = asdict(fact.verdict) if fact.verdict is not None else {}
+                self._log.info("webhook.accepted", webhook=fact.event, duplicate=fact.result == "duplicate", **known)
+
+    def _refuse(self, fact: WebhookPosted) -> None:
+        """`times` are all of this kind since the line before."""
+        kind = fact.why or fact.result
+        now, (told_at, times) = self._clock(), self._refused.get(kind, (-REFUSALS_EVERY, 0))
+        is_due = now - told_at >= REFUSALS_EVERY
+        self._refused[kind] = (now, 0) if is_due else (told_at, times + 1)
+        if is_due:
+            self._log.warning("webhook.refused", result=fact.result, why=fact.why, times=times + 1)
+
+    def attempted(self, record: AttemptRecord, turn: SeenTurn | None) -> None:  # noqa: ARG002
+        """An attempt at an answer is over: told when it failed, or was not the first of its turn."""
+        if record.cause is Cause.FIRST and record.error is None:
+            return
+        fields = {
+            "target": record.target,
+            "cause": record.cause.value,
+            "result": record.result.value,
+            "error": record.error,
+            "request_id": record.request_id,
+            "breaker": record.breaker.value,
+        }
+        tell = self._log.info if record.error is None else self._log.warning
+        about = record.occasion
+        tell("model.attempt", call_id=about.call_id, turn_index=about.turn_index, **fields)
 
     def _command(self, call_id: str, command: Command) -> None:
         match command:
-            case commands.RecordTurn():
-                words = self._words.get(call_id) if self._words is not None else None
-                self._log.info(
-                    "turn.settled", call_id=call_id, **_turn(command.record), **(words.said() if words else {})
-                )
-            case commands.RecordCall():
-                self._log.info("call.ended", call_id=call_id, **_call(command.record))
-                if self._words is not None:
-                    self._words.pop(call_id, None)
             case commands.ReportOddity():
                 self._odd(call_id, command)
             case commands.DropLine():
@@ -132,30 +177,6 @@ class CallLog:
             self._log.warning(f"assumption broken: {assumption}", call_id=call_id, oddity=command.oddity.value)
 
 
-class _Words:
-    """What was said around a turn, kept only while the call may be kept at all."""
-
-    def __init__(self, call_id: str) -> None:
-        self._call_id = call_id
-        self._caller = ""
-        self._agent: list[str] = []
-        self._may_store = False  # until the details tell
-
-    def take(self, event: Event, answer: Sequence[Command]) -> None:
-        if isinstance(event, events.CallDetailsReceived) and event.details.call_id == self._call_id:
-            self._may_store = event.details.may_store_content
-        starts = any(isinstance(command, commands.StartReply) for command in answer)
-        if starts:
-            self._agent = []
-        if isinstance(event, events.ReplyRequested):
-            rows = [row for row in event.transcript or () if isinstance(row, Utterance)]
-            self._caller = rows[-1].text if rows and rows[-1].speaker is Speaker.CALLER else ""
-        self._agent += [command.text for command in answer if isinstance(command, commands.Say)]
-
-    def said(self) -> dict[str, str]:
-        return {"caller_said": self._caller, "agent_said": "".join(self._agent)} if self._may_store else {}
-
-
 def _turn(turn: TurnRecord) -> dict[str, object]:
     return {
         "turn_id": turn.turn_id,
@@ -164,12 +185,28 @@ def _turn(turn: TurnRecord) -> dict[str, object]:
         "outcome": turn.outcome.value,
         "reason": turn.reason,
         "time_to_first_chunk": _seconds(turn.asked_at, turn.first_words_at),
+        "time_to_first_sentence": _seconds(turn.asked_at, turn.first_sentence_at),
         "duration": _seconds(turn.asked_at, turn.final_at),
+        "settled_after": _seconds(turn.asked_at, turn.settled_at),
+        "held": turn.held_at is not None,
+        "fallback": turn.fallback.value if turn.fallback is not None else None,
+        "audible_gap": round(turn.audible_gap, 4),
+        "chunks": turn.chunks,
         "words_said": turn.words_said,
         "words_heard": turn.words_heard,
         "heard_share": round(turn.heard_share, 3),
         "heard_unknown": turn.is_heard_unknown,
     }
+
+
+def _model(turn: SeenTurn) -> dict[str, object]:
+    """What came of the attempts that are over by now; those that were not usual have lines of their own."""
+    answer = next((attempt for attempt in turn.attempts if attempt.result is Result.ANSWERED), None)
+    told: dict[str, object] = {"attempts": len(turn.attempts)}
+    if answer is not None:
+        first_words = _seconds(answer.asked_at, answer.first_words_at)
+        told |= {"target": answer.target, "model_time_to_first_words": first_words}
+    return told
 
 
 def _call(call: CallRecord) -> dict[str, object]:

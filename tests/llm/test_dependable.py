@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from service.llm.breaker import State
 from service.llm.candidate import AnswerRules, Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import (
@@ -128,6 +129,11 @@ def test_rule_4_a_target_that_is_slow_five_times_is_left_alone() -> None:
     a, b = Scripted("a", [HANG]), Scripted("b", [1.0, "Two."])
     turns = run(Stage(a, b, rules=NO_HEDGE).turns(6))
     assert [len(turn.told) for turn in turns] == [2, 2, 2, 2, 2, 1]
+
+
+def test_rule_4_a_target_that_is_late_has_not_gone_well() -> None:
+    turns = run(Stage(Scripted("a", [4.2, "Late."]), rules=NO_HEDGE).turns(5))
+    assert [turn.records[0].breaker for turn in turns] == [State.CLOSED] * 4 + [State.OPEN]
 
 
 def test_rule_4_the_deadline_is_a_setting() -> None:

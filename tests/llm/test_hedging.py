@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.llm.breaker import BreakerRules, State
 from service.llm.candidate import Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import KeyRejected, Occasion, RateLimited, ServerFailed, ToolCall, ToolCallBegun
@@ -92,6 +93,14 @@ def test_rule_3_the_delay_follows_the_target() -> None:
     assert run(Stage(a).turns(21))[20].times == [0.8]
 
 
+def test_rule_3_the_delay_of_a_target_is_known_before_it_is_the_first() -> None:
+    usual: Script = [0.7, "Yes."]
+    a = Scripted("a", *[[ServerFailed()] for _ in range(20)], [KeyRejected()])
+    b = Scripted("b", *[usual] * 21, [HANG], [0.1, "At last."])
+    turns = run(Stage(a, b, rules=Rules(breaker=BreakerRules(least=1000))).turns(22))
+    assert (turns[21].told, turns[21].times) == (["b first lost", "b hedge answered"], [0.8])
+
+
 def test_rule_3_a_hedge_that_wins_tells_how_slow_the_first_was_at_least() -> None:
     """Else the delay would sink with each hedge: the slowest answers are those that are never seen."""
     scripts: list[Script] = [[3.0, "Late."], [0.3, "Hedged."], [0.8, "In time."]]
@@ -115,7 +124,8 @@ def test_rule_3_a_target_that_is_slow_with_most_is_not_fed() -> None:
 
 def test_rule_3_a_target_that_is_slow_now_and_then_is_fed() -> None:
     usual: list[Script] = [[0.1, "Yes."]] * 4
-    a = Scripted("a", *[*usual, [HANG], [0.1, "At last."]] * 25)
+    late: list[Script] = [[HANG], [0.1, "At last."]]
+    a = Scripted("a", *(usual + late) * 25)
     turns = run(Stage(a, rules=Rules(hedge=HedgeRules(bucket=100))).turns(125))
     assert [len(turn.told) for turn in turns] == [1, 1, 1, 1, 2] * 25
 
@@ -146,6 +156,13 @@ def test_rule_3_no_hedge_after_too_many_requests() -> None:
     assert turns[0].told == ["a first answered", "b hedge failed RateLimited"]
     assert turns[24].told == ["a first answered"]  # after 58 seconds
     assert turns[27].told == ["a first answered", "b hedge lost"]  # after 65
+
+
+def test_rule_3_a_target_that_is_tried_as_a_hedge_and_loses_has_told_nothing() -> None:
+    a, b = Scripted("a", [ServerFailed()], [1.5, "Yes."]), Scripted("b", [KeyRejected()], [HANG])
+    _, second = run(Stage(a, b).turns(2, gap=61))
+    assert second.told == ["a first answered", "b hedge lost"]
+    assert second.records[0].breaker is State.HALF_OPEN
 
 
 def test_rule_3_a_target_that_hangs_when_it_is_tried_is_left_alone_for_longer() -> None:

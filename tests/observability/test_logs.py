@@ -1,9 +1,7 @@
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from service.conversation import events
 from service.conversation.call import CallDetails, Policy, Prompt
@@ -11,17 +9,11 @@ from service.conversation.commands import DropLine
 from service.conversation.events import Event, Oddity, OddityNoticed
 from service.conversation.parts import Speech
 from service.observability.logs import CallLog, configure_logs
+from service.observability.watch import Watch
 from service.platforms.retell.protocol import Retell
 from tests.conversation.play import CALL_ID, Play, agent, caller
 
 SECRET = "my card number is 4111"
-
-
-@pytest.fixture(autouse=True)
-def _fresh_logs() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
 
 
 def played(log: CallLog, details: CallDetails | None = None) -> None:
@@ -43,8 +35,9 @@ def played(log: CallLog, details: CallDetails | None = None) -> None:
         events.CallResumed(play.at + 4),
         events.CallEnded(play.at + 5),
     ]
+    watch = Watch([log])
     for event in happening:
-        log.saw(CALL_ID, event, play.happens(event))
+        watch.saw(CALL_ID, event, play.happens(event))
 
 
 def lines_of(text: str) -> list[dict[str, object]]:

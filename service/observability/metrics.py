@@ -1,0 +1,284 @@
+"""Every metric of the service: its name, labels and what it means. Who updates them stands in `meter`.
+
+Labels have closed sets of values, and every series is there from the start, at 0. Nothing that a peer sends is a label.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from typing import TypeVar
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+
+from service.conversation.call import Fallback, Outcome, Prompt
+from service.conversation.events import Oddity
+from service.llm import model
+from service.llm.records import Cause, Result
+
+SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.5, 3.0, 4.5, 6.0, 10.0)
+"""Bucket edges of what callers wait for: one at each deadline and at each threshold of an objective."""
+
+MODEL_ERRORS = tuple(
+    error.__name__
+    for error in (
+        model.KeyRejected,
+        model.RequestRejected,
+        model.QuotaExhausted,
+        model.RateLimited,
+        model.ServerFailed,
+        model.Unreachable,
+        model.StreamBroken,
+        model.NothingSaid,
+        model.AnswerRan,
+    )
+)
+REASONS = (*MODEL_ERRORS, "too_slow", "stalled", "timeout", "agent_error")
+HEARD = ("completed", "interrupted")
+FIRST_CHUNK = ("sent", "failed", "superseded", "disconnected", "silent")
+CLOSES = (
+    *(("platform", reason) for reason in ("normal", "going_away", "protocol", "abnormal")),
+    *(("us", reason) for reason in ("silent", "fault", "replaced", "too_large", "protocol")),
+)
+FRAMES_IN = ("ping", "details", "transcript", "request", "odd")
+FRAMES_OUT = ("pong", "words", "interjection", "tool_call", "tool_result", "voice", "page")
+WEBHOOKS = (
+    *product(("call_started", "call_ended", "call_analyzed"), ("accepted", "duplicate")),
+    *(("other", "accepted"), ("unknown", "bad_signature"), ("unknown", "too_large"), ("unknown", "malformed")),
+)
+SPANS = ("exported", "dropped", "failed")
+PARTS = ("logs", "metrics", "traces", "flight_recorder")
+
+Child = TypeVar("Child", Counter, Gauge, Histogram)
+
+
+def _of(metric: Child, values: Iterable[str]) -> dict[str, Child]:
+    """The children of a metric with one label: the hot path looks no labels up."""
+    return {value: metric.labels(value) for value in values}
+
+
+def _each(metric: Child, *values: Iterable[str]) -> dict[tuple[str, ...], Child]:
+    return _these(metric, product(*values))
+
+
+def _these(metric: Child, labels: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Child]:
+    return {values: metric.labels(*values) for values in labels}
+
+
+class TurnMetrics:
+    """What callers hear, told at each turn's settlement."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        text = "Settled turns. Interrupt rate = interrupted / (completed + interrupted)."
+        turns = counter("cuebox_turns_total", text, "prompt", "outcome")
+        self.turns = _each(turns, [prompt.value for prompt in Prompt], [outcome.value for outcome in Outcome])
+        text = "Turns by what became of their first words. The objective counts sent and failed; a fallback is failed."
+        self.first_chunk = _of(counter("cuebox_turn_first_chunk_total", text, "result"), FIRST_CHUNK)
+        self.failures = _of(counter("cuebox_turn_failures_total", "Turns that failed, by why.", "reason"), REASONS)
+        text = "Completed and interrupted turns: could what was heard be aligned with what was said?"
+        self.heard = _of(counter("cuebox_turns_heard_total", text, "how"), ("aligned", "unknown"))
+        fallbacks = counter("cuebox_turn_fallbacks_total", "Lines of ours that ended a failed turn.", "line")
+        self.fallbacks = _of(fallbacks, [fallback.value for fallback in Fallback])
+        self.holds = counter("cuebox_turn_holds_total", "Hold lines that bridged a slow answer.")
+        self.in_progress = Gauge("cuebox_turns_in_progress", "Replies being made now.", registry=registry)
+        self._time(registry)
+        self._measure(registry)
+
+    def _time(self, registry: CollectorRegistry) -> None:
+        def histogram(name: str, text: str, edges: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=edges)
+
+        name = "cuebox_turn_time_to_first_chunk_seconds"
+        text = "From the request to the answer's first words, handed to the line. Holds and fallbacks are no answer."
+        self.first_words = _of(histogram(name, text, SECONDS, "prompt"), [prompt.value for prompt in Prompt])
+        name = "cuebox_turn_time_to_first_sentence_seconds"
+        text = "From the request to the answer's first sentence, when the platform begins to speak. Without greetings."
+        self.first_sentence = histogram(name, text, SECONDS)
+        text = "From the request to the reply's end: its final frame, or what overtook it."
+        edges: tuple[float, ...] = (1.0, 2.0, 4.5, 8.0, 13.0, 25.0)
+        self.duration = _of(histogram("cuebox_turn_duration_seconds", text, edges, "outcome"), (*HEARD, "failed"))
+        text = "The longest that a caller had nothing left to hear in mid-answer, by estimate; 0 for most."
+        edges = (0.1, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0)
+        self.audible_gap = histogram("cuebox_turn_audible_gap_seconds", text, edges)
+        text = "From a newer request to the end of the attempt that it cancelled."
+        edges = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+        self.cancel_to_silence = histogram("cuebox_cancel_to_silence_seconds", text, edges)
+        text = "Our own share of the time to the first words: what the model did not take. Turns of one attempt only."
+        edges = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+        self.overhead = histogram("cuebox_overhead_seconds", text, edges)
+
+    def _measure(self, registry: CollectorRegistry) -> None:
+        edges = (5, 10, 20, 40, 60, 100, 200)
+        words = Histogram("cuebox_turn_words", "Words said in a turn.", ["outcome"], registry=registry, buckets=edges)
+        self.words = _of(words, HEARD)
+        self.heard_share = Histogram(
+            "cuebox_turn_heard_share",
+            "Share of its words that the caller heard of an interrupted turn.",
+            registry=registry,
+            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+        )
+
+
+class ModelMetrics:
+    """What the targets do. `target` and `model` are what the configuration calls them."""
+
+    def __init__(self, registry: CollectorRegistry, targets: Sequence[tuple[str, str]]) -> None:
+        names = [name for name, _ in targets]
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, ["target", *labels], registry=registry)
+
+        def gauge(name: str, text: str) -> dict[str, Gauge]:
+            return _of(Gauge(name, text, ["target"], registry=registry), names)
+
+        attempts = counter("cuebox_model_attempts_total", "Requests to a model.", "model", "cause", "result")
+        causes, results = [cause.value for cause in Cause], [result.value for result in Result]
+        self.attempts = _these(attempts, ((*target, *how) for target in targets for how in product(causes, results)))
+        errors = counter("cuebox_model_errors_total", "Requests to a model that failed, by class.", "error")
+        self.errors = _each(errors, names, (*MODEL_ERRORS, "other"))
+        self.first_words = _these(
+            Histogram(
+                "cuebox_model_time_to_first_words_seconds",
+                "From a request to the model to its first words that can be spoken, or a tool call.",
+                ["target", "model"],
+                registry=registry,
+                buckets=SECONDS,
+            ),
+            targets,
+        )
+        hedges = counter(
+            "cuebox_model_hedges_total", "Second attempts beside a slow one, by who spoke first.", "result"
+        )
+        self.hedges = _each(hedges, names, ("won", "lost"))
+        text = "Input tokens of attempts that lost: what hedging costs. An estimate, from the winner's count."
+        self.hedge_tokens = _of(counter("cuebox_model_hedge_tokens_total", text), names)
+        text = "Tokens as endpoints count them, of answers that came to their end. input_cached is part of input."
+        tokens = counter("cuebox_model_tokens_total", text, "model", "kind")
+        kinds = ("input", "input_cached", "output", "reasoning")
+        self.tokens = _these(tokens, ((*target, kind) for target in targets for kind in kinds))
+        text = "What those tokens cost by the price table; nothing for a model that is not in it."
+        self.cost = _these(counter("cuebox_model_cost_dollars_total", text, "model"), targets)
+        self.requests_left = gauge("cuebox_model_requests_left", "Requests left of the rate limit; NaN while untold.")
+        self.tokens_left = gauge("cuebox_model_tokens_left", "Tokens left of the rate limit; NaN while untold.")
+        for left in [*self.requests_left.values(), *self.tokens_left.values()]:
+            left.set(float("nan"))
+        self.breaker_state = gauge("cuebox_model_breaker_state", "0 closed, 1 half open, 2 open, as last seen.")
+
+
+class CallMetrics:
+    """Calls, their lines, and what passes over them."""
+
+    def __init__(self, registry: CollectorRegistry, assumptions: Sequence[str]) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, edges: Sequence[float]) -> Histogram:
+            return Histogram(name, text, registry=registry, buckets=edges)
+
+        self.open = Gauge("cuebox_calls_open", "Calls that have a line now.", registry=registry)
+        calls = counter("cuebox_calls_total", "Calls that came; one that dials again is the same call.", "result")
+        self.calls = _of(calls, ("accepted", "refused_path"))
+        closed = counter("cuebox_lines_closed_total", "Lines that ended, by who ended them.", "initiator", "reason")
+        self.closed = _these(closed, CLOSES)
+        edges = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+        self.duration = histogram(
+            "cuebox_call_duration_seconds", "From a call's first line to its last one's end.", edges
+        )
+        text = "Calls whose caller left while waiting for the first words of an answer."
+        self.abandoned = counter("cuebox_calls_abandoned_total", text)
+        self.reconnects = counter("cuebox_call_reconnects_total", "Further lines of calls that were here before.")
+        text = "Frames taken in, and handed to lines; `odd` ones were not as they should be."
+        frames = counter("cuebox_frames_total", text, "direction", "type")
+        self.frames_in = {kind: frames.labels("in", kind) for kind in FRAMES_IN}
+        self.frames_out = {kind: frames.labels("out", kind) for kind in FRAMES_OUT}
+        odd = counter("cuebox_oddities_total", "Calls in which the other side did what it should not.", "oddity")
+        self.oddities = _of(odd, [oddity.value for oddity in Oddity])
+        broken = counter(
+            "cuebox_assumptions_broken_total", "Calls that contradict what we assume of the platform.", "assumption"
+        )
+        self.assumptions = _of(broken, assumptions)
+        text = "How long a ping may have waited for us: by how much the event loop was late when it was answered."
+        self.pong_delay = histogram("cuebox_pong_delay_seconds", text, (0.05, 0.1, 0.5, 1.0, 2.0, 5.0))
+        self.pongs_late = counter("cuebox_pongs_late_total", "Pings that may have waited for longer than 2 s.")
+
+
+class PlatformMetrics:
+    """The platform's own verdict, as its webhooks tell it."""
+
+    def __init__(self, registry: CollectorRegistry, reasons: Sequence[str]) -> None:
+        text = "Webhooks that were posted here, by what became of them. Only accepted ones change anything."
+        webhooks = Counter("cuebox_webhooks_total", text, ["event", "result"], registry=registry)
+        self.webhooks = _these(webhooks, WEBHOOKS)
+        text = "Calls that the platform says are over, by its own reason."
+        self.calls = _of(
+            Counter("cuebox_platform_calls_total", text, ["disconnection_reason"], registry=registry), reasons
+        )
+        text = "Calls that the platform says began, and that had no line here within 10 s."
+        self.missed = Counter("cuebox_platform_calls_without_line_total", text, registry=registry)
+        edges = (0.5, 0.8, 1.2, 1.8, 2.5, 4.5)
+        text = "From the platform's request to our first words, both ways included: each call's median, by its clock."
+        self.llm = Histogram("cuebox_platform_llm_latency_seconds", text, registry=registry, buckets=edges)
+        text = "From the caller's last word to the agent's voice: each call's median, by its clock."
+        self.e2e = Histogram("cuebox_platform_e2e_latency_seconds", text, registry=registry, buckets=edges)
+
+
+class ServiceMetrics:
+    """The process and its telemetry."""
+
+    def __init__(
+        self, registry: CollectorRegistry, build: Mapping[str, str], longest_stall: Callable[[], float]
+    ) -> None:
+        text = "What runs: its version, its agent, a hash of the agent's folder, and Python's version."
+        Gauge("cuebox_build_info", text, list(build), registry=registry).labels(**build).set(1)
+        self.loop_lag = Histogram(
+            "cuebox_event_loop_lag_seconds",
+            "How much later than due a timer fired, ten times a second.",
+            registry=registry,
+            buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+        )
+        stall = Gauge(
+            "cuebox_event_loop_stall_max_seconds", "The longest lag of the last minute, or now.", registry=registry
+        )
+        stall.set_function(longest_stall)
+        failures = Counter(
+            "cuebox_telemetry_failures_total", "Faults in telemetry itself; calls go on.", ["part"], registry=registry
+        )
+        self.failures = _of(failures, PARTS)
+        text = "Spans by what became of them; dropped are those for which there was no room."
+        self.spans = _of(Counter("cuebox_spans_total", text, ["result"], registry=registry), SPANS)
+
+
+class Metrics:
+    """All of them, in a registry of their own."""
+
+    def __init__(
+        self,
+        targets: Sequence[tuple[str, str]] = (),
+        assumptions: Sequence[str] = (),
+        build: Mapping[str, str] | None = None,
+        longest_stall: Callable[[], float] = lambda: 0.0,
+        reasons: Sequence[str] = (),
+    ) -> None:
+        """`targets` are pairs of a target's name and its model's, as configured; `reasons` are why calls end."""
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series, for nobody
+        self.registry = CollectorRegistry()
+        build = build or dict.fromkeys(("version", "agent", "folder_hash", "python"), "")
+        self.turns = TurnMetrics(self.registry)
+        self.models = ModelMetrics(self.registry, targets)
+        self.calls = CallMetrics(self.registry, assumptions)
+        self.platform = PlatformMetrics(self.registry, reasons)
+        self.service = ServiceMetrics(self.registry, build, longest_stall)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def serve(self, host: str, port: int) -> Callable[[], None]:
+        """Answer scrapes in threads of their own, until the function that is returned is called. Raises OSError."""
+        server, _ = prometheus_client.start_http_server(port, host, self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+
+        return stop

@@ -1,0 +1,61 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from service.agents.registry import FOLDERS
+from service.platforms.retell.protocol import Retell
+from service.settings import Settings, SettingsError
+from service.telemetry import Telemetry, create_telemetry, hash_of, serve_metrics
+
+
+def telemetry(settings: Settings) -> Telemetry:
+    return create_telemetry(settings, Retell(), "dummy", FOLDERS / "dummy", [("spare", "llama")])
+
+
+def test_without_a_port_nothing_is_measured() -> None:
+    silent = telemetry(Settings(metrics_port=0))
+    assert silent.metrics is None
+    serve_metrics(silent.metrics, Settings(metrics_port=0))()
+    silent.refused("refused_path")
+
+
+def test_a_port_that_somebody_else_has_is_told_in_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(metrics_port=taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=r"Cannot serve metrics on 127\.0\.0\.1:\d+ \(.+\): set CUEBOX_METRICS"):
+            serve_metrics(telemetry(settings).metrics, settings)
+
+
+@pytest.mark.parametrize("text", [None, "[models]\nm = 1"])
+def test_a_price_table_that_cannot_be_read_is_told_in_one_sentence(text: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(SettingsError, match=r"CUEBOX_PRICES is '.*prices\.toml', but that table cannot be read: "):
+        telemetry(Settings(prices=str(file)))
+
+
+def test_prices_of_ones_own_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text("[models]\nllama = { input = 1, output = 2 }")
+    assert telemetry(Settings(prices=str(tmp_path / "prices.toml"))).metrics
+
+
+def test_the_build_is_told() -> None:
+    metrics = telemetry(Settings()).metrics
+    assert metrics
+    (build,) = next(each for each in metrics.registry.collect() if each.name == "cuebox_build_info").samples
+    assert (build.labels["agent"], build.value) == ("dummy", 1)
+    assert build.labels["folder_hash"] == hash_of(FOLDERS / "dummy")
+
+
+def test_the_hash_of_a_folder_changes_with_its_files_and_not_with_what_python_makes(tmp_path: Path) -> None:
+    assert hash_of(tmp_path) == hash_of(tmp_path / "nowhere") == ""
+    (tmp_path / "prompt.md").write_text("Be kind.")
+    first = hash_of(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "x.pyc").write_text("x")
+    assert hash_of(tmp_path) == first
+    assert len(first) == 12
+    (tmp_path / "prompt.md").write_text("Be kinder.")
+    assert hash_of(tmp_path) != first
