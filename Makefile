@@ -4,14 +4,16 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test cold-start lock readme clean
+.PHONY: help setup run run-local test cold-start lock readme dashboards rules observe clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
 	@echo "make run-local  the same, with a small language model on this machine instead of a key"
 	@echo "make test       set up, and run everything that CI runs"
 	@echo "make setup      only set up: .venv/bin/cuebox"
+	@echo "make observe    watch it: Prometheus, alerts and, with Docker, dashboards and traces"
 	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
+	@echo "make rules dashboards  write the alerts and dashboards anew, after a change of infra/slo.toml"
 
 setup: .venv/setup
 .venv/setup: requirements-dev.lock pyproject.toml
@@ -53,6 +55,15 @@ cold-start: setup
 
 readme: setup
 	$(BIN)/python infra/readme.py
+
+rules: setup
+	$(BIN)/python -m infra.alerts
+
+dashboards: setup
+	$(BIN)/python -m dashboards
+
+observe: setup
+	@exec $(BIN)/python infra/observe.py
 
 clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
