@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test cold-start lock readme dashboards rules observe clean
+.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test       set up, and run everything that CI runs"
 	@echo "make setup      only set up: .venv/bin/cuebox"
 	@echo "make observe    watch it: Prometheus, alerts and, with Docker, dashboards and traces"
+	@echo "make bench      measure the figures of README's performance table (about fifteen minutes)"
 	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
 	@echo "make rules dashboards  write the alerts and dashboards anew, after a change of infra/slo.toml"
 
@@ -52,6 +53,9 @@ lock: setup
 
 cold-start: setup
 	$(BIN)/python infra/cold_start.py
+
+bench: setup
+	$(BIN)/python -m infra.bench
 
 readme: setup
 	$(BIN)/python infra/readme.py

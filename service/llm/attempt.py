@@ -16,6 +16,7 @@ from service.llm.model import (
 )
 from service.llm.records import AttemptRecord, Cause, Result
 from service.llm.speakable import SpeakableText
+from service.llm.thoughts import Thoughts
 
 _PIECE, _SPAN, _TIMES, _LOOK_EVERY = 60, 800, 5, 200
 """A model that is caught in a loop: its last 60 characters stand five times in its last 800."""
@@ -49,6 +50,7 @@ class Attempt:
         self.answered_at: float | None = None
         self._longest = longest
         self._traceparent = traceparent
+        self._thoughts = Thoughts()
         self._speakable = SpeakableText()
         self._text = ""
         self._looked_at = 0
@@ -70,7 +72,7 @@ class Attempt:
             case str():
                 if len(delta) > self._longest:  # to look at so much would hold up every call
                     raise AnswerRan
-                return self._words(self._speakable.feed(delta))
+                return self._words(self._speakable.feed(self._thoughts.feed(delta)))
             case ToolCall():
                 self.has_answered = True
                 return delta
@@ -82,7 +84,7 @@ class Attempt:
                 self._ended = delta
                 if delta.finish_reason == "length":  # the endpoint cut it: the sentence may want its end
                     raise AnswerRan
-                return self._words(self._speakable.flush())
+                return self._words(self._speakable.feed(self._thoughts.flush()) + self._speakable.flush())
             case _:
                 assert_never(delta)
         return None

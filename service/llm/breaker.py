@@ -75,7 +75,7 @@ class Breaker:
 
     def told_nothing(self, at: float, *, is_outrun: bool) -> None:
         """An attempt was taken back before it could tell. `is_outrun`: it was slow, though not yet too slow."""
-        if is_outrun and self._is_trying:
+        if is_outrun:
             self.went_badly(at)  # else a target that hangs would be tried turn after turn
         self._is_trying = False
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from service.llm.breaker import Breaker, BreakerRules
 from service.llm.hedge import Hedger, HedgeRules
-from service.llm.model import Endpoint, KeyRejected, QuotaExhausted, RateLimited
+from service.llm.model import AnswerRan, Endpoint, KeyRejected, QuotaExhausted, RateLimited
 
 
 class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,7 +12,7 @@ class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
 
     slow_after: float = 2.5
     """A target that answered within `warm_for` is too slow after this."""
-    cold_slow_after: float = 4.0
+    cold_slow_after: float = 3.0
     """Any other: it may have to load its model first."""
     warm_for: float = 120.0
     longest: int = 4000
@@ -63,5 +63,7 @@ class Candidate:
                     self.breaker.open(at, seconds)
                 elif not was_slow:
                     self.breaker.went_badly(at)
+            case AnswerRan():
+                self.breaker.told_nothing(at, is_outrun=False)  # a limit of ours, or of the target's options
             case _ if not was_slow:
                 self.breaker.went_badly(at)

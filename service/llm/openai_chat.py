@@ -22,6 +22,7 @@ from service.llm.model import (
     Message,
     Messages,
     StreamBroken,
+    ToolCall,
     ToolCallBegun,
     ToolExchange,
     Unreachable,
@@ -32,6 +33,7 @@ from service.llm.wire import AnswerReader, begun_of, may_end_a_sentence, refusal
 
 _REFUSAL_BYTES = 65_536
 _LINGER_SECONDS = 0.02
+_CUT_SHORT = {"length", "content_filter"}
 _DROPPED_HEADERS = {"accept-encoding", "connection", "content-length"}
 
 
@@ -83,7 +85,7 @@ class OpenAIChat:
                 raise StreamBroken if has_begun else Unreachable from error
         if reader.finish_reason is None:  # a server that stops ends its chunks as if all were well
             raise StreamBroken
-        for call in reader.tool_calls.whole():
+        for call in _calls_of(reader):
             yield call
         yield AnswerEnded(reader.finish_reason, reader.usage)
 
@@ -129,8 +131,18 @@ async def _door_of(openai: Any, target: Target, key: str) -> _Door:  # a module 
 def _client_of(openai: Any, target: Target, key: str) -> Any:
     about = {"api_key": key, "organization": target.organization, "default_headers": target.headers}
     if target.provider == "azure":
-        return openai.AsyncAzureOpenAI(azure_endpoint=target.base_url, api_version=target.api_version, **about)
-    return openai.AsyncOpenAI(base_url=target.address, project=target.project, **about)
+        client = openai.AsyncAzureOpenAI(azure_endpoint=target.address, api_version=target.api_version, **about)
+    else:
+        client = openai.AsyncOpenAI(base_url=target.address, project=target.project, **about)
+    if target.provider != "openai":  # what the package read of its own variables is nobody else's affair
+        client.organization, client.project = target.organization, target.project
+        client._custom_headers = target.headers  # noqa: SLF001 - private, like the request below
+    return client
+
+
+def _calls_of(reader: AnswerReader) -> list[ToolCall]:
+    """None where the answer was cut short: half of a call would act on half of what was meant."""
+    return [] if reader.finish_reason in _CUT_SHORT else reader.tool_calls.whole()
 
 
 async def _rest_of(answer: Connection) -> None:

@@ -109,8 +109,11 @@ class Race:
 
     def _hedge(self, slow: Candidate, at: float) -> None:
         other = self._untried[0] if self._untried else slow
-        if other.takes_hedges(at) and (other is not slow or slow.hedger.may_feed()) and slow.hedger.take():
-            if other is not slow:
+        is_other = other is not slow
+        is_trial = is_other and not slow.breaker.is_closed  # the caller shall not pay for it
+        may_spend = other.takes_hedges(at) and (is_other or slow.hedger.may_feed())
+        if is_trial or (may_spend and slow.hedger.take()):
+            if is_other:
                 self._untried.popleft()
             self._start(other, Cause.HEDGE)
 
@@ -158,10 +161,16 @@ class Race:
         attempt.candidate.failed(error, self._now(), was_slow=attempt.is_slow)
         self._tell(attempt, Result.FAILED, error)
 
+    def _is_outrun(self, loser: Attempt) -> bool:
+        """Whether it was slow where another target was not: with another connection of its own it was bad luck."""
+        if self._winner is None or not self._has_reached or loser is not self._first or loser.is_slow:
+            return False
+        return self._winner.candidate is not loser.candidate
+
     async def _close_losers(self) -> None:
         for task, loser in list(self._running.items()):
             del self._running[task]  # first: whatever happens now, it is told of once
-            is_outrun = self._winner is not None and self._has_reached and loser is self._first
+            is_outrun = self._is_outrun(loser)
             loser.candidate.breaker.told_nothing(self._now(), is_outrun=is_outrun)
             self._tell(loser, Result.LOST if self._winner is not None else Result.CANCELLED, None)
             await loser.close()

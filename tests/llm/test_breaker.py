@@ -94,11 +94,12 @@ def test_a_try_that_was_taken_back_leaves_the_next_one_to_another() -> None:
     assert breaker.admits(10.1)
 
 
-def test_an_attempt_that_was_outrun_while_all_was_well_tells_nothing() -> None:
+@pytest.mark.parametrize("is_outrun", [True, False])
+def test_a_target_that_is_outrun_again_and_again_is_left_alone(is_outrun: bool) -> None:
     breaker = Breaker(RULES)
     for _ in range(20):
-        breaker.told_nothing(0.0, is_outrun=True)
-    assert breaker.admits(0.0)
+        breaker.told_nothing(0.0, is_outrun=is_outrun)
+    assert breaker.admits(0.0) is not is_outrun
 
 
 def test_an_attempt_from_before_does_not_lengthen_the_time() -> None:

@@ -51,10 +51,10 @@ def test_a_refusal_tells_the_request_it_was() -> None:
     assert (told.request_id, told.error, told.first_words_at) == ("r2", "RequestRejected", None)
 
 
-@pytest.mark.parametrize("silence", [begun("r"), "", "  ", "\n\n", "**"], ids=repr)
+@pytest.mark.parametrize("silence", [begun("r"), "", "  ", "\n\n", "**", "<think>Hm."], ids=repr)
 def test_rule_1_headers_and_what_cannot_be_spoken_are_silence(silence: str) -> None:
     turn = played(Scripted("slow", [0.1, silence, HANG]), Scripted("next", [0.5, "Yes."]), rules=NO_HEDGE)
-    assert (turn.words, turn.times) == ("Yes.", [4.5])
+    assert (turn.words, turn.times) == ("Yes.", [3.5])
 
 
 def test_rule_1_a_tool_call_that_began_is_an_answer() -> None:
@@ -100,27 +100,27 @@ def test_rule_4_a_cold_target_has_more_time_than_one_that_answered_of_late() -> 
     assert (second.words, second.times) == ("Two.", [2.5 + 0.5])
     assert second.told == ["a first lost", "b failover answered"]
     turn = played(Scripted("a", [HANG]), Scripted("b", [0.5, "Two."]), rules=NO_HEDGE)
-    assert turn.times == [4.0 + 0.5]
+    assert turn.times == [3.0 + 0.5]
 
 
 def test_rule_4_a_target_is_cold_again_after_a_while() -> None:
     a, b = Scripted("a", [0.1, "One."], [HANG]), Scripted("b", [0.5, "Two."])
     _, second = run(Stage(a, b, rules=NO_HEDGE).turns(2, gap=121))
-    assert second.times == [4.5]
+    assert second.times == [3.5]
 
 
 def test_rule_4_a_slow_target_may_still_win() -> None:
-    turn = played(Scripted("a", [4.2, "Late."]), Scripted("b", [0.5, "Two."]), rules=NO_HEDGE)
+    turn = played(Scripted("a", [3.2, "Late."]), Scripted("b", [0.5, "Two."]), rules=NO_HEDGE)
     assert (turn.words, turn.told) == ("Late.", ["a first answered", "b failover lost"])
 
 
 def test_rule_4_each_slow_target_brings_the_next() -> None:
     turn = played(Scripted("a", [HANG]), Scripted("b", [HANG]), Scripted("c", [0.5, "Three."]), rules=NO_HEDGE)
-    assert (turn.words, turn.times) == ("Three.", [4.0 + 4.0 + 0.5])
+    assert (turn.words, turn.times) == ("Three.", [3.0 + 3.0 + 0.5])
 
 
 def test_rule_4_a_slow_attempt_that_fails_counts_once() -> None:
-    a, b = Scripted("a", [4.5, ServerFailed()]), Scripted("b", [1.0, "Two."])
+    a, b = Scripted("a", [3.5, ServerFailed()]), Scripted("b", [1.0, "Two."])
     *_, fourth = run(Stage(a, b, rules=NO_HEDGE).turns(4))
     assert fourth.told == ["a first failed ServerFailed", "b failover answered"]  # twice would have opened its breaker
 

@@ -53,14 +53,14 @@ def test_rule_3_one_that_fails_in_the_moment_in_which_another_speaks_has_failed(
 
 
 def test_rule_3_one_hedge_a_turn() -> None:
-    a, b, c = Scripted("a", [3.5, "Late."]), Scripted("b", [HANG]), Scripted("c", WORDS)
+    a, b, c = Scripted("a", [2.9, "Late."]), Scripted("b", [HANG]), Scripted("c", WORDS)
     turn = played(a, b, c)
     assert (turn.words, a.asks, b.asks, c.asks) == ("Late.", 1, 1, 0)
 
 
 def test_rule_3_the_target_of_a_hedge_is_not_asked_again() -> None:
     turn = played(Scripted("a", [HANG]), Scripted("b", [HANG]), Scripted("c", WORDS))
-    assert (turn.told, turn.times[0]) == (["a first lost", "b hedge lost", "c failover answered"], 4.5)
+    assert (turn.told, turn.times[0]) == (["a first lost", "b hedge lost", "c failover answered"], 3.5)
 
 
 def test_rule_3_a_tool_call_that_began_is_not_hedged() -> None:
@@ -95,7 +95,8 @@ def test_rule_3_the_delay_follows_the_target() -> None:
 
 def test_rule_3_the_delay_of_a_target_is_known_before_it_is_the_first() -> None:
     usual: Script = [0.7, "Yes."]
-    a = Scripted("a", *[[ServerFailed()] for _ in range(20)], [KeyRejected()])
+    down: Script = [ServerFailed()]
+    a = Scripted("a", *[down] * 20, [KeyRejected()])
     b = Scripted("b", *[usual] * 21, [HANG], [0.1, "At last."])
     turns = run(Stage(a, b, rules=Rules(breaker=BreakerRules(least=1000))).turns(22))
     assert (turns[21].told, turns[21].times) == (["b first lost", "b hedge answered"], [0.8])
@@ -173,3 +174,16 @@ def test_rule_3_a_target_that_hangs_when_it_is_tried_is_left_alone_for_longer() 
     turns = run(Stage(a, b).turns(40, gap=0.9))
     hung = [turn.times[0] > 1 for turn in turns[1:]]
     assert (hung.index(True), sum(hung)) == (8, 2)  # at 9 seconds, and 20 after that
+
+
+def test_rule_3_while_a_target_is_on_trial_the_caller_does_not_pay_for_it() -> None:
+    a, b = Scripted("a", [HANG]), Scripted("b", WORDS)
+    rules = Rules(hedge=HedgeRules(bucket=0.0, refill=0.0), breaker=BreakerRules(least=1, open_for=10))
+    first, _, trial = run(Stage(a, b, rules=rules).turns(3, gap=6))
+    assert first.told == ["a first lost", "b failover answered"]
+    assert trial.told == ["a first lost", "b hedge answered"]
+
+
+def test_rule_6_a_target_that_another_outruns_again_and_again_is_passed_over() -> None:
+    turns = run(Stage(Scripted("a", [HANG]), Scripted("b", WORDS)).turns(6))
+    assert [len(turn.told) for turn in turns] == [2, 2, 2, 2, 2, 1]
