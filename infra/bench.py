@@ -42,7 +42,7 @@ async def main(*, is_quick: bool) -> list[Figure]:
     """All rows, in the order of the table."""
     shorter = 4 if is_quick else 1
     tiny = replace(TINY, seconds=TINY.seconds / shorter)
-    rounds = [await _round(tiny) for _ in range(1 if is_quick else 5)]
+    rounds = [await _round(tiny) for _ in range(1 if is_quick else 3)]
     figures = _of_rounds(rounds)
     for minute in (1, 10, 30):
         run = await measure(replace(REAL, minute=minute, seconds=REAL.seconds / shorter))

@@ -7,7 +7,6 @@ from enum import Enum
 
 from service.conversation.call import Deadlines
 from service.conversation.reply import OpenTurn
-from service.conversation.transcript import has_sentence
 
 
 class Due(Enum):
@@ -65,7 +64,7 @@ class Patience:
             return turn.waits_since + (deadlines.hold_after if self._can_hold() else deadlines.give_up_after)
         # Whoever began to speak has at least the time of one who did not.
         least = max(turn.waits_since + deadlines.stall_after, turn.asked_at + deadlines.give_up_after)
-        if not has_sentence(turn.text):  # the platform does not speak yet
+        if turn.first_sentence_at is None:  # the platform does not speak yet
             return min(least, max(turn.asked_at, turn.tool_answered_at) + deadlines.give_up_after + GRACE)
         heard_out = turn.playout.runs_out_at() + deadlines.stall_after
         return max(least, min(heard_out, turn.waits_since + deadlines.wire_silence))

@@ -22,6 +22,9 @@ TOO_SLOW = "too_slow"
 STALLED = "stalled"
 TIMEOUT = "timeout"
 
+_LONGEST_LEAD = 1000
+"""Characters after which no end of a sentence is waited for."""
+
 _RANK = {HangUp: 0, Transfer: 1, PressDigits: 2}
 
 
@@ -44,6 +47,8 @@ class OpenTurn:
     first_words_at: float | None = None
     """The answer's own: no line of ours counts."""
     first_sentence_at: float | None = None
+    _lead: str = ""
+    """The words up to there."""
     final_at: float | None = None
     chunks: int = 0
     audible_gap: float = 0.0
@@ -75,8 +80,10 @@ class OpenTurn:
         if text and not text.isspace():
             self.waits_since, self.awaits_words = at, False
             self.first_words_at = at if self.first_words_at is None else self.first_words_at
-        if self.first_sentence_at is None and self.has_spoken and has_sentence(self.text):
-            self.first_sentence_at = at
+        if self.first_sentence_at is None and self.has_spoken:
+            self._lead += text
+            if len(self._lead) > _LONGEST_LEAD or has_sentence(self._lead):
+                self.first_sentence_at = at
 
     def hold(self, line: str, at: float) -> Say:
         """A line that bridges the wait for the first words (rule 15)."""

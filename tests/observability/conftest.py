@@ -1,4 +1,5 @@
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,3 +11,12 @@ def _fresh_logs() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+
+
+@pytest.fixture(autouse=True)
+def _exporters_end() -> Iterator[None]:
+    """An exporter that is not through yet goes on in its thread, and would draw chance in the middle of other tests."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("Otel"):
+            thread.join(10)
