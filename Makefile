@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe clean
+.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe gameday clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
@@ -13,6 +13,7 @@ help:
 	@echo "make setup      only set up: .venv/bin/cuebox"
 	@echo "make observe    watch it: Prometheus, alerts and, with Docker, dashboards and traces"
 	@echo "make bench      measure the figures of README's performance table (about fifteen minutes)"
+	@echo "make gameday    break it in a dozen ways, and see whether the alerts name each cause (two minutes)"
 	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
 	@echo "make rules dashboards  write the alerts and dashboards anew, after a change of infra/slo.toml"
 
@@ -68,6 +69,9 @@ dashboards: setup
 
 observe: setup
 	@exec $(BIN)/python infra/observe.py
+
+gameday: setup
+	@exec $(BIN)/python -m infra.gameday
 
 clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

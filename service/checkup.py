@@ -142,6 +142,8 @@ def _told(what: object) -> Verdict:
 
 
 def _failed(subject: str, error: Exception) -> Finding:
+    while isinstance(error, ExceptionGroup):  # of several targets; the first is asked first
+        error = error.exceptions[0]
     return Finding(Verdict.BAD, subject, f"{type(error).__name__}: {_REMEDIES.get(type(error), str(error))}")
 
 

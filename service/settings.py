@@ -39,7 +39,7 @@ class Settings(Struct, frozen=True):
     ] = None
     model: Annotated[
         str | None,
-        Meta(min_length=1, description="Name of the model, instead of the first in the agent's `agent.toml`."),
+        Meta(description="Name of the model, instead of the first in the agent's `agent.toml`."),
     ] = None
     timezone: Annotated[str, Meta(description="Zone of the date that the agent is told, such as `Europe/Berlin`.")] = (
         "UTC"

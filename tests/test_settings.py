@@ -1,3 +1,7 @@
+from contextlib import suppress
+from typing import get_type_hints
+
+import msgspec
 import pytest
 
 from infra.readme import README, generated
@@ -81,6 +85,18 @@ def test_every_setting_is_in_the_table() -> None:
     table = settings_table()
     fields = set(Settings.__struct_fields__) - {"other_keys"}
     assert all(f"`{variable_of(field)}`" in table for field in fields)
+
+
+def test_every_setting_can_be_set() -> None:
+    """Its type is one that msgspec can read from text."""
+    hints = get_type_hints(Settings, include_extras=True)
+    for field in set(Settings.__struct_fields__) - {"other_keys"}:
+        with suppress(msgspec.ValidationError):
+            msgspec.convert("1", hints[field], strict=False)
+
+
+def test_the_model_is_named_by_its_variable() -> None:
+    assert read_settings({"CUEBOX_MODEL": "gpt-4.1-mini"}).model == "gpt-4.1-mini"
 
 
 def test_the_keys_of_other_targets_are_kept_and_never_shown() -> None:

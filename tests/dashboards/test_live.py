@@ -11,7 +11,7 @@ import pytest
 
 from infra.gameday_faults import begin_without_a_line, cut_lines, dial_wrongly, flood, give_calls_up
 from infra.gameday_service import Subject
-from infra.gameday_watch import Prometheus, watching
+from infra.gameday_watch import Prometheus, Watch, watching
 from infra.observe import programs
 from service.simulator.load import measure
 from service.simulator.load_host import Host
@@ -45,14 +45,14 @@ def prometheus(tempo: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
     subject.model.script = Script(first_token_after=0.05, gap=0.02)
     subject.model.chances = Chances(*FAULTS)
     with watching(folder, {"cuebox": subject.metrics_port}, by=15) as watch:
-        asyncio.run(busy(subject, watch.prometheus))
+        asyncio.run(busy(subject, watch))
         yield watch.prometheus
 
 
-async def busy(subject: Subject, prometheus: Prometheus) -> None:
+async def busy(subject: Subject, watch: Watch) -> None:
     """All that may happen to a service in a quarter of a minute."""
     async with subject.running(), asyncio.TaskGroup() as tasks:
-        await prometheus.has_scraped()
+        await watch.begin()
         going_on: list[asyncio.Task[Any]] = [tasks.create_task(error(subject)) for error in ERRORS]
         callers = Plan(10, 60, turn_every=3.0, barge_in=0.3)
         going_on.append(tasks.create_task(measure(callers, Host(subject.url))))
@@ -96,6 +96,8 @@ def test_what_is_not_there_is_not_found(prometheus: Prometheus) -> None:
     assert len(WATCHED) > 60
     assert not prometheus.finds("cuebox_turns_totals")
     assert not prometheus.finds('cuebox_turns_total{outcome="error"}')
+    with pytest.raises(ValueError, match="parse error"):
+        prometheus.finds("sum by app (cuebox_turns_total)")
 
 
 async def test_exemplars_lead_to_traces_that_were_sent(prometheus: Prometheus, tempo: Collector) -> None:
