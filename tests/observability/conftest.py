@@ -16,7 +16,8 @@ def _fresh_logs() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _exporters_end() -> Iterator[None]:
     """An exporter that is not through yet goes on in its thread, and would draw chance in the middle of other tests."""
+    before = set(threading.enumerate())
     yield
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name.startswith("Otel"):
-            thread.join(10)
+            thread.join(5)
