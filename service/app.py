@@ -3,9 +3,10 @@
 import asyncio
 import gc
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
@@ -20,6 +21,7 @@ from service.conversation.call import Policy
 from service.endpoint import line_endpoint
 from service.health import Readiness, health_routes
 from service.llm.dependable import DependableModel
+from service.llm.model import Endpoint
 from service.llm.openai_chat import OpenAIChat
 from service.llm.records import AttemptWitness
 from service.llm.targets import Target, TargetError, key_of, overridden
@@ -27,7 +29,7 @@ from service.observability.conventions import Provider
 from service.platforms.retell.protocol import Retell
 from service.session import Session
 from service.settings import Settings, SettingsError
-from service.telemetry import create_telemetry
+from service.telemetry import Telemetry, create_telemetry
 from service.webhooks import webhook_route
 
 
@@ -49,7 +51,7 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
     targets = [(each.name, each.model) for each in endpoints]
     providers = {each.name: Provider.of(each.provider, each.address) for each in endpoints}
     telemetry = create_telemetry(settings, retell, name, FOLDERS / name, targets, providers=providers)
-    agent = agent or create_agent(settings, telemetry.watch)
+    agent = agent or _agent_of(settings, endpoints, telemetry.watch)
     policy = Policy(
         details_expected=retell.tells_call_details,
         greeting_wait=settings.greeting_wait,
@@ -61,24 +63,6 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
     platforms = {"llm-websocket": retell}
     readiness = Readiness()
 
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        telemetry.loop.start()
-        async with asyncio.TaskGroup() as tasks:
-            starting = [tasks.create_task(_warm_up(agent))]
-            if telemetry.spans is not None:
-                starting.append(tasks.create_task(telemetry.spans.open()))
-            readiness.is_ready = True
-            yield
-            readiness.is_ready = False
-            for task in starting:
-                task.cancel()
-        calls.end_all()
-        await agent.close()
-        telemetry.loop.stop()
-        if telemetry.spans is not None:
-            await telemetry.spans.close()
-
     lines = line_endpoint(platforms, calls, telemetry.watch.failed, telemetry.refused)
     return _LeanLitestar(
         [
@@ -86,7 +70,7 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
             webhook_route(settings.webhook_keys, calls, telemetry.watch),
             *health_routes(readiness, agent.name, list(platforms)),
         ],
-        lifespan=[lifespan],
+        lifespan=[partial(_lifespan, readiness, telemetry, agent, calls)],
         middleware=[] if telemetry.spans is None else [telemetry.spans.around],
         openapi_config=None,
         logging_config=None,
@@ -94,13 +78,38 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
     )
 
 
+@asynccontextmanager
+async def _lifespan(
+    readiness: Readiness, telemetry: Telemetry, agent: Agent, calls: Calls, _: Litestar
+) -> AsyncIterator[None]:
+    telemetry.loop.start()
+    async with asyncio.TaskGroup() as tasks:
+        starting = [tasks.create_task(_warm_up(agent))]
+        if telemetry.spans is not None:
+            starting.append(tasks.create_task(telemetry.spans.open()))
+        readiness.is_ready = True
+        yield
+        readiness.is_ready = False
+        for task in starting:
+            task.cancel()
+    calls.end_all()
+    await agent.close()
+    telemetry.loop.stop()
+    if telemetry.spans is not None:
+        await telemetry.spans.close()
+
+
 def create_agent(settings: Settings, witness: AttemptWitness) -> Agent:
     """The agent that the settings choose. Raises SettingsError."""
+    return _agent_of(settings, create_endpoints(settings), witness)
+
+
+def _agent_of(settings: Settings, endpoints: Sequence[Endpoint], witness: AttemptWitness) -> Agent:
     zone, name = _zone_of(settings), _name_of_agent(settings)
     if name in WITHOUT_MODEL:
         return WITHOUT_MODEL[name]()
     folder = folder_of(name)
-    model = DependableModel(create_endpoints(settings), folder.script.model, witness)
+    model = DependableModel(endpoints, folder.script.model, witness)
     return WITH_MODEL[name](folder, model, lambda: datetime.now(zone))
 
 
