@@ -124,6 +124,7 @@ def test_rule_17_words_after_a_tool_have_a_time_of_their_own() -> None:
     play.waits(4)
     play.drafts(ToolAnswered("t1", "nine"))
     play.drafts("We ")
+    assert until(passes(play)) == pytest.approx(play.at + 1.0)
     assert of(Say, passes(play, 0.9)) == []
 
 
