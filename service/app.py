@@ -58,6 +58,7 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
         turn_budget=settings.turn_budget,
         lines=agent.lines,
         deadlines=agent.deadlines,
+        rescue=agent.rescue,
     )
     calls = Calls(lambda call_id: Session(call_id, agent, policy, telemetry.watch), settings.reconnect_window)
     platforms = {"llm-websocket": retell}

@@ -165,7 +165,7 @@ async def _words(agent: Agent, turn: Turn) -> tuple[str, float, float]:
     start = time.monotonic()
     first = 0.0
     said = ""
-    async with aclosing(agent.reply(turn)) as parts:
+    async with aclosing(agent.take(turn.call_id, lambda _: None).reply(turn)) as parts:
         async for part in parts:
             words = _spoken(part)
             first = first or (time.monotonic() - start if words.strip() else 0.0)

@@ -20,6 +20,7 @@ from service.conversation.call import Policy, Turn
 from service.conversation.commands import Command, Outgoing
 from service.conversation.events import DeadlineKind, Event
 from service.conversation.machine import Conversation
+from service.conversation.parts import Aside
 from service.outbox import Outbox
 
 
@@ -65,7 +66,7 @@ class Session:
 
     def __init__(self, call_id: str, agent: Agent, policy: Policy, observer: Observer) -> None:
         self.call_id = call_id
-        self._agent = agent
+        self._answerer = agent.take(call_id, self._aside)
         self._observer = observer
         self._conversation = Conversation(call_id, policy)
         self._mailbox: deque[Event] = deque()
@@ -125,6 +126,10 @@ class Session:
         finally:
             self._is_deciding = False
 
+    def _aside(self, part: Aside) -> None:
+        """What the agent does outside of its replies; from this event loop, as everything else."""
+        self.happen(events.AsideMade(self._loop.time(), part))
+
     def end(self) -> None:
         """Settle what is open: the call is over, or the service stops."""
         if self._visit is not None:
@@ -147,8 +152,17 @@ class Session:
         finally:  # seen last: nobody waits for what is told of it
             try:
                 self._observer.saw(self.call_id, event, answer)
+                self._tell_agent(event, answer)
             except Exception as error:  # noqa: BLE001 - what cannot be seen must not be felt
                 self._observer.failed(self.call_id, error)
+
+    def _tell_agent(self, event: Event, answer: Sequence[Command]) -> None:
+        if type(event) is events.TranscriptUpdated and event.transcript is not None:
+            self._answerer.hear(event.transcript)
+        elif type(event) is events.CallEnded:
+            for command in answer:
+                if isinstance(command, commands.RecordCall):
+                    self._answerer.end(command.record)
 
     def _carry_out(self, command: Command) -> None:
         visit = self._visit
@@ -156,7 +170,7 @@ class Session:
             case commands.SetDeadline():
                 self._set_deadline(command.kind, command.at)
             case commands.ReportOddity() | commands.RecordTurn() | commands.RecordCall():
-                pass  # the observer has seen it
+                pass  # those who look on are told below
             case _ if visit is None:
                 pass  # nobody to tell
             case commands.StartReply():
@@ -192,7 +206,7 @@ class Session:
 
     async def _reply(self, visit: "_Visit", turn: Turn) -> None:
         try:
-            async with aclosing(self._agent.reply(turn)) as parts:
+            async with aclosing(self._answerer.reply(turn)) as parts:
                 async for part in parts:
                     self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
                     if visit.outbox.is_full:

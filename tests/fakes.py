@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from service.conversation import events
 from service.conversation.commands import Command, Outgoing, Say
 from service.conversation.events import Event
-from service.llm.model import Message, Messages, Occasion, ToolCall, ToolExchange
+from service.llm.model import NO_TOOLS, Message, Messages, Occasion, ToolCall, ToolExchange, Toolset
 from service.llm.records import AttemptRecord
 from service.session import LineClosed
 
@@ -89,7 +89,9 @@ class FakeModel:
         self._deltas = deltas
         self._error = error
 
-    async def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[str | ToolCall]:
+    async def stream(
+        self, messages: Messages, occasion: Occasion, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[str | ToolCall]:
         self.asked.append(list(messages))
         self.open_streams += 1
         try:

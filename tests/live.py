@@ -11,7 +11,7 @@ from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from service.agents.agent import Agent
+from service.agents.agent import Agent, Stateless
 from service.app import create_app
 from service.calls import Calls
 from service.conversation.call import Deadlines, SpokenLines, Turn
@@ -24,7 +24,7 @@ Frame = strict.Frame
 PATIENCE = 5.0
 
 
-class ScriptedAgent:
+class ScriptedAgent(Stateless):
     """An agent that answers as a test says: `reply` is an async generator over a turn."""
 
     name = "scripted"
@@ -38,12 +38,6 @@ class ScriptedAgent:
     def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         self.turns.append(turn)
         return self._reply(turn)
-
-    async def warm_up(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
 
 
 class Service:

@@ -1,18 +1,15 @@
-"""The Agent port: a turn in, a stream of parts out."""
+"""The Agent port: a call in, and for each of its turns a stream of parts out."""
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, Self
 
-from service.conversation.call import Deadlines, SpokenLines, Turn
-from service.conversation.parts import Part
+from service.conversation.call import CallRecord, Deadlines, Rescue, SpokenLines, Turn
+from service.conversation.parts import Aside, Part
+from service.conversation.transcript import Transcript
 
 
-class Agent(Protocol):
-    """Whatever answers callers. One object serves all calls, so it keeps no state of a call on itself."""
-
-    name: str
-    lines: SpokenLines
-    deadlines: Deadlines
+class Answerer(Protocol):
+    """What answers one call, on whichever lines it comes. It may keep what it knows of the call."""
 
     def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         """Answer a turn, or greet when its prompt is GREETING (nothing lets the caller start).
@@ -22,10 +19,52 @@ class Agent(Protocol):
         """
         ...
 
+    def hear(self, transcript: Transcript) -> None:
+        """Somebody is speaking; no answer is asked for yet. Comes several times a second: return at once."""
+        ...
+
+    def end(self, record: CallRecord) -> None:
+        """The call is over, and all its turns are settled."""
+        ...
+
+
+class Agent(Protocol):
+    """Whatever answers callers. One object serves all calls."""
+
+    name: str
+    lines: SpokenLines
+    deadlines: Deadlines
+    rescue: Rescue | None
+
+    def take(self, call_id: str, aside: Callable[[Aside], None]) -> Answerer:
+        """A call begins in this process. `aside` does something on its line outside of the replies."""
+        ...
+
     async def warm_up(self) -> None:
         """Pay slow imports and connections, right after the service is ready. May raise; a turn must do without."""
         ...
 
     async def close(self) -> None:
-        """Release what the agent holds."""
+        """Release what the agent holds, when all calls are over."""
         ...
+
+
+class Stateless:
+    """An agent that keeps nothing of a call: add `name`, `lines`, `deadlines` and `reply`."""
+
+    rescue: Rescue | None = None
+
+    def take(self, call_id: str, aside: Callable[[Aside], None]) -> Self:  # noqa: ARG002
+        return self
+
+    def hear(self, transcript: Transcript) -> None:
+        pass
+
+    def end(self, record: CallRecord) -> None:
+        pass
+
+    async def warm_up(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass

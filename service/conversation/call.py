@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from service.conversation.parts import Transfer
 from service.conversation.transcript import Transcript
 
 
@@ -79,6 +80,16 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescue:
+    """Whom the caller is handed over to when the agent cannot answer."""
+
+    transfer: Transfer
+    """Its words follow the apology."""
+    at_once: frozenset[str] = frozenset()
+    """Reasons of failures after which it is not tried again; after others, at the second failed turn running."""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """How a conversation is led. Deadlines are seconds."""
 
@@ -88,6 +99,7 @@ class Policy:
     turn_budget: float = 25.0
     lines: SpokenLines = SpokenLines()
     deadlines: Deadlines = Deadlines()
+    rescue: Rescue | None = None
 
 
 class Outcome(Enum):

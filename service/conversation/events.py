@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from service.conversation.call import CallDetails, Prompt
-from service.conversation.parts import Part
+from service.conversation.parts import Aside, Part
 from service.conversation.transcript import Transcript
 
 
@@ -119,6 +119,14 @@ class ReplyFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class AsideMade:
+    """The agent did something outside of its replies: a hook of its, or a tool that outlived its turn."""
+
+    at: float
+    part: Aside
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """A deadline set by `SetDeadline` was reached."""
 
@@ -146,4 +154,4 @@ class CallEnded:
 ReplyEvent = ReplyDrafted | ReplyFinished | ReplyFailed
 LineEvent = CallStarted | CallResumed | CallDisconnected | CallEnded
 FrameEvent = CallDetailsReceived | TranscriptUpdated | ReplyRequested | Pinged | OddityNoticed
-Event = ReplyEvent | LineEvent | FrameEvent | DeadlinePassed
+Event = ReplyEvent | LineEvent | FrameEvent | AsideMade | DeadlinePassed

@@ -14,7 +14,7 @@ Rule 8   A turn that is not finished within the turn budget has failed.
 Rule 9   An agent that fails before it spoke is apologised for; one that fails in mid-sentence gets a closing line.
          Nothing said is repeated.
 Rule 10  An action travels on the final frame, at most one a turn (hang up before transfer before digits); a failed or
-         overtaken turn has none. A farewell has words, because an empty one hangs up at once.
+         overtaken turn has none of the agent's. A farewell has words, because an empty one hangs up at once.
 Rule 11  Every turn is settled exactly once: by the next request, interjection or line, or by the end.
 Rule 12  A line that fell silent is dropped, never closed: 8 s after the last frame where pings had come,
          10 minutes where none ever did. A stall of our own is not their silence.
@@ -25,6 +25,10 @@ Rule 16  Without words after 4.5 s the turn has failed, and an honest line says 
 Rule 17  When the caller has run out of words for 1 s (or no word came for 8 s), and 4.5 s have passed, the turn has
          failed: what was said is finished (rule 9); so it is without a first sentence after 5 s. A tool at work stops
          rules 16 and 17 for 10 s, a stall of ours excuses everybody, and an action that was asked for is taken.
+Rule 18  What the agent does outside of its replies is carried out at once while there is a line, and is nobody's turn;
+         an interjection overtakes the turn that is open.
+Rule 19  Where the policy has a rescue, the caller is handed over with the apology: at the second failed turn running,
+         or at once where trying again would be in vain.
 
 Theory: the platform numbers its requests, afresh on each line; we number our turns. `OpenTurn.index` never repeats in a
 call, so a late word of an earlier reply can never be taken for one of this (rule 1).
@@ -41,7 +45,7 @@ from service.conversation.patience import Due, Patience
 from service.conversation.reply import STALLED, TIMEOUT, TOO_SLOW, OpenTurn, closing_words
 from service.conversation.settlement import settled, settled_at_end
 from service.conversation.silence import Silence
-from service.conversation.transcript import Hearing, Mark, Transcript, has_agent_words
+from service.conversation.transcript import Hearing, Mark, ToolAnswered, Transcript, has_agent_words
 
 FRESH_CALL_AGE = 5.0  # a call that started longer before its first line here was greeted elsewhere, seconds
 LOOK_AGAIN = 0.1  # the least time until a slow answer is looked at again, seconds
@@ -63,7 +67,8 @@ class Conversation:
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
         self._patience: Patience
-        self._turns = self._lines = self._interrupt_id = self._holds = 0
+        self._turns = self._lines = self._interrupt_id = self._holds = self._failures_running = 0
+        self._held_lines: set[str] = set()
         self._hearing = Hearing()
         self._outcomes: Counter[Outcome] = Counter()
         self._oddities: Counter[str] = Counter()
@@ -80,6 +85,8 @@ class Conversation:
                 return self._on_deadline(event)
             case events.CallStarted() | events.CallResumed() | events.CallDisconnected() | events.CallEnded():
                 return self._on_line(event)
+            case events.AsideMade():
+                return self._on_aside(event.part, event.at) if self._is_connected else []
             case _:
                 self._silence.broken(event.at)
                 return self._on_frame(event)
@@ -175,9 +182,15 @@ class Conversation:
         if due is Due.GIVE_UP or due is Due.FINISH:
             return self._cut_short(turn, TOO_SLOW if due is Due.GIVE_UP else STALLED, at)
         if due is Due.HOLD:
-            told = [turn.hold(self._policy.lines.hold[self._holds % len(self._policy.lines.hold)], at)]
-            self._holds, self._has_held = self._holds + 1, True
+            line = self._policy.lines.hold[self._holds % len(self._policy.lines.hold)]
+            self._holds += 1
+            told = [self._hold(turn, line, at)]
         return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at + LOOK_AGAIN))]
+
+    def _hold(self, turn: OpenTurn, line: str, at: float) -> Command:
+        self._has_held = True
+        self._held_lines.add(line)
+        return turn.hold(line, at)
 
     def _cut_short(self, turn: OpenTurn, reason: str, at: float) -> Commands:
         """The agent is stopped, and the turn ends with the action it asked for, with what it said or an honest line."""
@@ -248,7 +261,7 @@ class Conversation:
         may_hold = bool(self._policy.lines.hold) and prompt is not Prompt.GREETING and not has_held
         self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
         self._turns += 1
-        history = self._hearing.history(self._policy.lines.hold if self._holds else ())
+        history = self._hearing.history(self._held_lines)
         asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
         budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
         return [
@@ -275,24 +288,48 @@ class Conversation:
             case events.ReplyDrafted():
                 return self._on_part(turn, event.part, event.at)
             case events.ReplyFinished():
-                self._is_greeting_due = False
+                self._is_greeting_due, self._failures_running = False, 0
                 return [turn.finish(self._policy, event.at)]
             case events.ReplyFailed():
                 self._is_greeting_due = False
-                return [turn.fail(self._policy, event.reason, event.at)]
+                return [self._fail(turn, event.reason, event.at)]
             case _:
                 assert_never(event)
 
     def _on_part(self, turn: OpenTurn, part: parts.Part, at: float) -> Commands:
         if isinstance(part, parts.Interjection):
             return self._interject(turn, part, at)
+        if isinstance(part, parts.HoldLine):
+            return [self._hold(turn, part.text.strip(), at)] if part.text.strip() and not turn.held else []
         told = turn.take(part, at)
         self._is_greeting_due = self._is_greeting_due and not turn.has_spoken
         return told
 
-    def _interject(self, turn: OpenTurn, part: parts.Interjection, at: float) -> Commands:
+    def _fail(self, turn: OpenTurn, reason: str, at: float) -> Command:
+        self._failures_running += 1
+        rescue = self._policy.rescue  # rule 19
+        is_rescued = rescue is not None and (self._failures_running > 1 or reason in rescue.at_once)
+        return turn.fail(self._policy, reason, at, is_rescued=is_rescued)
+
+    def _interject(self, turn: OpenTurn | None, part: parts.Interjection, at: float) -> Commands:
         self._interrupt_id += 1
         text = part.text + closing_words(part.action, self._policy, after=part.text)
-        words = commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)
-        overtaken = self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection"))
-        return [*overtaken, *(self._greet_silently() if self._is_greeting_due else []), words]
+        told: Commands = []
+        if turn is not None:
+            told = self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection"))
+        if self._is_greeting_due:
+            told += self._greet_silently()
+        return [*told, commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)]
+
+    def _on_aside(self, part: parts.Aside, at: float) -> Commands:
+        match part:
+            case parts.Interjection():
+                return self._interject(self._turn, part, at)
+            case ToolAnswered():
+                return [commands.ShowToolResult(part)]
+            case parts.VoiceSettings():
+                return [commands.TuneVoice(part)]
+            case parts.PageMessage():
+                return [commands.TellPage(part)]
+            case _:
+                assert_never(part)

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from service.conversation.transcript import ToolAnswered, ToolCalled, must_be
 
@@ -120,7 +121,54 @@ class PageMessage:
         return cls(json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False))
 
 
-Part = Speech | Action | Interjection | ToolCalled | ToolAnswered | VoiceSettings | PageMessage
+@dataclass(frozen=True, slots=True)
+class HoldLine:
+    """A line that bridges a wait, such as for a slow tool. It is no answer, and there is one in a turn at most."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        must_be(str, self.text)
+
+
+class Lookup(Enum):
+    """How a search for knowledge ended."""
+
+    FOUND = "found"
+    NOTHING = "nothing"
+    SKIPPED = "skipped"
+    """The caller's words had no content to search for."""
+    LATE = "late"
+    """The turn went on without it."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeSought:
+    """What was looked up for an answer. Nothing of it is sent: it is told so that it can be seen."""
+
+    result: Lookup
+    passages: tuple[tuple[str, float], ...] = ()
+    """The ids of those found and their scores, the best first; never their words."""
+    waited: float = 0.0
+    """Seconds that the turn waited for it."""
+    took: float | None = None
+    """Seconds that the search took; None when it did not end in time, or there was none."""
+
+
+Part = (
+    Speech
+    | Action
+    | Interjection
+    | HoldLine
+    | ToolCalled
+    | ToolAnswered
+    | VoiceSettings
+    | PageMessage
+    | KnowledgeSought
+)
+Aside = Interjection | ToolAnswered | VoiceSettings | PageMessage
+"""What an agent may do outside of its replies."""
 
 
 def _refuse(constant: str) -> None:

@@ -6,7 +6,16 @@ from typing import assert_never
 
 from service.conversation.call import Fallback, Policy, Prompt, SpokenLines
 from service.conversation.commands import Command, Say, ShowToolCall, ShowToolResult, TellPage, TuneVoice
-from service.conversation.parts import Action, HangUp, PageMessage, PressDigits, Speech, Transfer, VoiceSettings
+from service.conversation.parts import (
+    Action,
+    HangUp,
+    KnowledgeSought,
+    PageMessage,
+    PressDigits,
+    Speech,
+    Transfer,
+    VoiceSettings,
+)
 from service.conversation.playout import Playout, heard_of
 from service.conversation.transcript import (
     Mark,
@@ -43,6 +52,8 @@ class OpenTurn:
     held: str = ""
     """The hold line that was spoken meanwhile. It never counts as the answer."""
     held_at: float | None = None
+    said_before_hold: int = 0
+    """How many pieces of the answer had been said by then."""
     playout: Playout = field(default_factory=Playout)
     first_words_at: float | None = None
     """The answer's own: no line of ours counts."""
@@ -88,6 +99,7 @@ class OpenTurn:
     def hold(self, line: str, at: float) -> Say:
         """A line that bridges the wait for the first words (rule 15)."""
         self.held, self.held_at = _spaced(f"{line} ", after=self.text), at
+        self.said_before_hold = len(self.said)
         self._hand_over(self.held, at)
         return Say(self.turn_id, self.held)
 
@@ -98,7 +110,9 @@ class OpenTurn:
         self.playout.say(text, at)
 
     def take(
-        self, part: Speech | Action | ToolCalled | ToolAnswered | VoiceSettings | PageMessage, at: float
+        self,
+        part: Speech | Action | ToolCalled | ToolAnswered | VoiceSettings | PageMessage | KnowledgeSought,
+        at: float,
     ) -> list[Command]:
         """What a part of the reply brings."""
         match part:
@@ -125,6 +139,8 @@ class OpenTurn:
                 return [TuneVoice(part)]
             case PageMessage():
                 return [TellPage(part)]
+            case KnowledgeSought():
+                return []
             case _:
                 assert_never(part)
 
@@ -136,11 +152,14 @@ class OpenTurn:
             self.first_sentence_at = at
         return self._final(text, at)
 
-    def fail(self, policy: Policy, reason: str, at: float) -> Say:
-        """The final frame of a reply that did not."""
+    def fail(self, policy: Policy, reason: str, at: float, *, is_rescued: bool = False) -> Say:
+        """The final frame of a reply that did not; `is_rescued` hands the caller over to whom the policy names."""
         self.failure, self.action = reason, None
         self.fallback = self._fallback()
         text = _spaced(self._line(policy.lines), after=self.text)
+        if is_rescued and policy.rescue is not None:
+            self.action = policy.rescue.transfer
+            text += closing_words(self.action, policy, after=text or self.text)
         self._hand_over(text, at)
         self.said.append(text)
         return self._final(text, at)
@@ -177,11 +196,19 @@ class OpenTurn:
     def words_heard(self, transcript: Sequence[Row]) -> int | None:
         """How many of its words the transcript shows; None when the two cannot be aligned."""
         heard = self._heard(transcript)
-        return None if heard is None else max(0, heard - len(words_of(self.held)))
+        if heard is None or not self.held:
+            return heard
+        before = len(words_of("".join(self.said[: self.said_before_hold])))
+        return heard if heard <= before else max(before, heard - len(words_of(self.held)))
 
     def _heard(self, transcript: Sequence[Row]) -> int | None:
-        said = self._words = words_of(self.held + self.text) if self._words is None else self._words
+        said = self._words = words_of(self._handed_over()) if self._words is None else self._words
         return heard_of(said, self.mark.heard_since(transcript, at_most=4 * len(said) + 100))
+
+    def _handed_over(self) -> str:
+        """All that the caller was to hear, the hold line where it was said."""
+        at = self.said_before_hold
+        return "".join((*self.said[:at], self.held, *self.said[at:]))
 
 
 def closing_words(action: Action | None, policy: Policy, *, after: str) -> str:

@@ -1,7 +1,7 @@
 """What was said in a call, row by row, as the platform heard it (never as we meant it)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
@@ -64,10 +64,13 @@ class ToolAnswered:
     tool_call_id: str
     content: str
     is_successful: bool | None = None
+    fault: str | None = None
+    """Why it failed, in a word: for telemetry, never for the platform."""
 
     def __post_init__(self) -> None:
         must_be(str, self.tool_call_id, self.content)
         must_be(bool | None, self.is_successful)
+        must_be(str | None, self.fault)
 
 
 Row = Utterance | DigitPressed | Note | ToolCalled | ToolAnswered
@@ -167,19 +170,19 @@ class Hearing:
                 self._cut_off[index] = row.text
                 return
 
-    def history(self, hold_lines: Sequence[str] = ()) -> Transcript:
+    def history(self, hold_lines: Collection[str] = ()) -> Transcript:
         """What was heard, as an agent reads it: one utterance a side and a time, cut-off ones marked, without holds."""
         if not hold_lines and not self._cut_off:
             return merged(self.rows)
         return merged(self._as_read(index, row, hold_lines) for index, row in enumerate(self.rows))
 
-    def _as_read(self, index: int, row: Row, hold_lines: Sequence[str]) -> Row:
+    def _as_read(self, index: int, row: Row, hold_lines: Collection[str]) -> Row:
         if not isinstance(row, Utterance) or row.speaker is not Speaker.AGENT:
             return row
         text = row.text
         for line in hold_lines:
-            if text[: len(line)].casefold() == line.casefold():
-                text = text[len(line) :].lstrip()
+            if found := re.search(rf"(?<!\w){re.escape(line)}", text, re.IGNORECASE):
+                text = f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}".strip()
         # The platform may revise a row; then the mark no longer means it.
         was_cut_off = index in self._cut_off and row.text.startswith(self._cut_off[index])
         return row if text == row.text and not was_cut_off else replace(row, text=text, was_cut_off=was_cut_off)

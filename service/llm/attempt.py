@@ -1,5 +1,6 @@
 """One request to one target: from asking, over the first words, to its end."""
 
+from collections.abc import AsyncGenerator
 from typing import assert_never
 
 from service.llm.candidate import Candidate
@@ -8,7 +9,6 @@ from service.llm.model import (
     AnswerEnded,
     AnswerRan,
     Delta,
-    Messages,
     NothingSaid,
     Occasion,
     ToolCall,
@@ -30,7 +30,7 @@ class Attempt:
     def __init__(
         self,
         candidate: Candidate,
-        messages: Messages,
+        deltas: AsyncGenerator[Delta],
         cause: Cause,
         at: float,
         longest: int,
@@ -38,7 +38,7 @@ class Attempt:
         traceparent: str | None,
     ) -> None:
         self.candidate = candidate
-        self.deltas = candidate.endpoint.ask(messages, traceparent)
+        self.deltas = deltas
         self.cause = cause
         self.asked_at = at
         self.slow_at = at + candidate.slow_after(at)

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from service.llm.attempt import Piece
 from service.llm.candidate import Candidate, Rules
-from service.llm.model import Endpoint, Messages, Occasion
+from service.llm.model import NO_TOOLS, Endpoint, Messages, Occasion, Toolset
 from service.llm.race import Race
 from service.llm.records import AttemptWitness
 
@@ -28,8 +28,8 @@ class DependableModel:
         self._rules = rules
         self._witness = witness
 
-    async def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[Piece]:
-        race = Race(self._order(), self._rules, messages, occasion, self._witness)
+    async def stream(self, messages: Messages, occasion: Occasion, tools: Toolset = NO_TOOLS) -> AsyncGenerator[Piece]:
+        race = Race(self._order(), self._rules, messages, occasion, self._witness, tools=tools)
         attempt = await race.winner()
         error: BaseException | None = None
         try:

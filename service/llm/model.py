@@ -4,7 +4,7 @@
 makes one of the other.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -44,6 +44,27 @@ class ToolExchange:
     result: str
 
 
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a model is told of it. `parameters` is the JSON schema of its arguments, an object's."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Toolset:
+    """The tools of a question. Make one and keep it: endpoints spell it once, and the bytes stay the same."""
+
+    specs: tuple[ToolSpec, ...] = ()
+    may_call: bool = True
+    """False: the model sees them, because the conversation holds calls of them, and may not call any."""
+
+
+NO_TOOLS = Toolset()
+
+
 Messages = Sequence[Message | ToolExchange]
 
 
@@ -58,7 +79,9 @@ class Occasion:
 class ChatModel(Protocol):
     """A model that streams."""
 
-    def stream(self, messages: Messages, occasion: Occasion) -> AsyncGenerator[str | ToolCall]:
+    def stream(
+        self, messages: Messages, occasion: Occasion, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[str | ToolCall]:
         """Answer with text that can be spoken, as it is made, then with tool calls, each whole.
 
         Raises a ModelError; closing the generator closes every request behind it.
@@ -118,7 +141,9 @@ class Endpoint(Protocol):
     name: str
     model: str
 
-    def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+    def ask(
+        self, messages: Messages, traceparent: str | None = None, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[Delta]:
         """Answer as the model makes it. `traceparent` goes along as a header.
 
         Raises a ModelError; closing the generator closes the request.

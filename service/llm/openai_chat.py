@@ -16,6 +16,7 @@ import msgspec
 
 from service.llm.http import Connection, HttpFailed
 from service.llm.model import (
+    NO_TOOLS,
     AnswerBegun,
     AnswerEnded,
     Delta,
@@ -25,6 +26,7 @@ from service.llm.model import (
     ToolCall,
     ToolCallBegun,
     ToolExchange,
+    Toolset,
     Unreachable,
 )
 from service.llm.pool import Origin, Pool
@@ -58,7 +60,9 @@ class OpenAIChat:
         self._door: _Door | None = None
         self._opening = asyncio.Lock()
 
-    async def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+    async def ask(
+        self, messages: Messages, traceparent: str | None = None, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[Delta]:
         door = self._door or await self._opened()
         head = door.head if traceparent is None else b"%btraceparent: %b\r\n" % (door.head, traceparent.encode())
         reader = AnswerReader()

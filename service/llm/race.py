@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from service.llm.attempt import Attempt
 from service.llm.candidate import Candidate, Rules
-from service.llm.model import Messages, ModelError, ModelRejected, Occasion, RateLimited
+from service.llm.model import NO_TOOLS, Messages, ModelError, ModelRejected, Occasion, RateLimited, Toolset
 from service.llm.records import AttemptWitness, Cause, Result
 
 _Task = asyncio.Task[Exception | None]
@@ -22,10 +22,12 @@ class Race:
         messages: Messages,
         occasion: Occasion,
         witness: AttemptWitness,
+        *,
+        tools: Toolset = NO_TOOLS,
     ) -> None:
         self._untried = deque(candidates)
         self._rules = rules
-        self._messages = messages
+        self._messages, self._tools = messages, tools
         self._occasion = occasion
         self._witness = witness
         self._loop = asyncio.get_running_loop()
@@ -123,7 +125,8 @@ class Race:
         at = self._now()
         candidate.breaker.begun(at)
         header = self._witness.traceparent(self._occasion)
-        attempt = Attempt(candidate, self._messages, cause, at, self._rules.answer.longest, traceparent=header)
+        deltas = candidate.endpoint.ask(self._messages, header, self._tools)
+        attempt = Attempt(candidate, deltas, cause, at, self._rules.answer.longest, traceparent=header)
         self._running[self._tasks.create_task(self._begin(attempt))] = attempt
         return attempt
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from service.agents.agent import Stateless
 from service.agents.folder import Folder, read_folder
 from service.agents.receptionist import Receptionist
 from service.agents.registry import FOLDERS
@@ -24,14 +25,19 @@ from tests.live import Service, serving
 LINES = read_folder(FOLDERS / "receptionist").script.lines
 
 
-class Watched:
+class Watched(Stateless):
     """A receptionist whose replies are counted while they run."""
 
     def __init__(self, receptionist: Receptionist) -> None:
         self.name, self.lines, self.deadlines = receptionist.name, receptionist.lines, receptionist.deadlines
         self.open_replies = 0
         self._receptionist = receptionist
-        self.warm_up, self.close = receptionist.warm_up, receptionist.close
+
+    async def warm_up(self) -> None:
+        await self._receptionist.warm_up()
+
+    async def close(self) -> None:
+        await self._receptionist.close()
 
     async def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         self.open_replies += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from service.llm.attempt import Piece
 from service.llm.candidate import Rules
 from service.llm.dependable import DependableModel
-from service.llm.model import AnswerBegun, AnswerEnded, Delta, Message, Messages, Occasion, Role
+from service.llm.model import NO_TOOLS, AnswerBegun, AnswerEnded, Delta, Message, Messages, Occasion, Role, Toolset
 from service.llm.records import AttemptRecord
 from tests.virtual import run
 
@@ -39,7 +39,9 @@ class Scripted:
     def open(self) -> int:
         return len(self.asked_at) - len(self.closed_at)
 
-    async def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+    async def ask(
+        self, messages: Messages, traceparent: str | None = None, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[Delta]:
         now = asyncio.get_running_loop().time
         script = self._scripts[min(self.asks, len(self._scripts) - 1)]
         self.asked_at.append(now())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.llm.candidate import AnswerRules, Rules
 from service.llm.dependable import DependableModel
 from service.llm.model import (
+    NO_TOOLS,
     AnswerEnded,
     AnswerRan,
     Delta,
@@ -23,6 +24,7 @@ from service.llm.model import (
     StreamBroken,
     ToolCall,
     ToolCallBegun,
+    Toolset,
     Usage,
 )
 from service.llm.records import Cause, Result
@@ -116,7 +118,9 @@ def test_a_model_that_was_never_listened_to_asks_nothing() -> None:
 class Lingering(Scripted):
     """Takes a while to close."""
 
-    async def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+    async def ask(
+        self, messages: Messages, traceparent: str | None = None, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[Delta]:
         stream = super().ask(messages, traceparent)
         try:
             async for delta in stream:
@@ -146,7 +150,9 @@ def test_a_turn_that_is_cancelled_while_one_that_spoke_too_late_closes_tells_of_
 class Cancelling(Scripted):
     """An endpoint whose library cancels itself."""
 
-    async def ask(self, messages: Messages, traceparent: str | None = None) -> AsyncGenerator[Delta]:
+    async def ask(
+        self, messages: Messages, traceparent: str | None = None, tools: Toolset = NO_TOOLS
+    ) -> AsyncGenerator[Delta]:
         async for delta in super().ask(messages, traceparent):
             yield delta
         raise asyncio.CancelledError

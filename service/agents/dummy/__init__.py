@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+from service.agents.agent import Stateless
 from service.conversation.call import Deadlines, Prompt, SpokenLines, Turn
 from service.conversation.parts import Part, Speech
 
@@ -9,7 +10,7 @@ GREETING = "How may I help you?"
 ANSWER = "I am sorry, can you say that again?"
 
 
-class Dummy:
+class Dummy(Stateless):
     """Greets, and asks to say everything again."""
 
     name = "dummy"
@@ -18,9 +19,3 @@ class Dummy:
 
     async def reply(self, turn: Turn) -> AsyncGenerator[Part]:
         yield Speech(GREETING if turn.prompt is Prompt.GREETING else ANSWER)
-
-    async def warm_up(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass

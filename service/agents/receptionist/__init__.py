@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
 
+from service.agents.agent import Stateless
 from service.agents.chat import chat_of
 from service.agents.folder import Folder
 from service.conversation.call import Prompt, Turn
@@ -11,7 +12,7 @@ from service.conversation.parts import Part, Speech
 from service.llm.model import ChatModel, NothingSaid, Occasion
 
 
-class Receptionist:
+class Receptionist(Stateless):
     """Answers callers with a chat model and the files beside this one."""
 
     name = "receptionist"
