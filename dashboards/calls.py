@@ -35,7 +35,7 @@ def _taken() -> Panel:
         "Calls by whether we took them",
         "short",
         "Calls that came, by what became of them. A call that dials again is the same call.",
-        "Refused ones: the platform's address for us is wrong, or somebody scans the internet. The log's line says which path it was.",
+        "Refused ones: the platform's address for us is wrong, or somebody scans the internet. What comes to other addresses than a platform's is not counted.",
         (Query(total("calls_total", by="result"), "{{result}}"),),
         "bars",
         every="5m",

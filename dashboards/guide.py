@@ -38,7 +38,7 @@ def _queries(board: Board) -> list[str]:
 
 def _metrics() -> list[tuple[str, list[str], str]]:
     found = []
-    for metric in Metrics([("target", "model")], ["A1"], reasons=REASONS).registry.collect():
+    for metric in Metrics([("target", "model")], ["A1"], reasons=REASONS, tools=["tool"]).registry.collect():
         labels = sorted({label for sample in metric.samples for label in sample.labels} - {"le"})
         if metric.name.startswith("cuebox_"):
             found.append((metric.name + "_total" * (metric.type == "counter"), labels, metric.documentation))

@@ -7,8 +7,8 @@ Counts are compared with 2.5 and the like because `increase` extrapolates: three
 from dataclasses import dataclass
 from typing import Literal
 
-OVERVIEW, LATENCY, INTERRUPTS, MODEL, PLATFORM = (
-    f"cuebox-{board}" for board in ("overview", "latency", "interruptions", "model", "platform")
+OVERVIEW, LATENCY, INTERRUPTS, MODEL, AGENTS, PLATFORM = (
+    f"cuebox-{board}" for board in ("overview", "latency", "interruptions", "model", "agents", "platform")
 )
 
 

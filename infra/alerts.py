@@ -1,10 +1,12 @@
 """The alerts, written for Prometheus and for Grafana from one source: `.venv/bin/python -m infra.alerts`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from infra import alerts_agents as agents
 from infra import alerts_callers as callers
 from infra import alerts_machinery as machinery
 from infra.alert import Alert
@@ -25,6 +27,8 @@ def groups(slo: Slo) -> dict[str, tuple[Alert, ...]]:
         "overhead": tuple(callers.overhead(slo)),
         "turns": tuple(callers.turns(slo)),
         "model": tuple(machinery.model(slo)),
+        "tools": tuple(agents.tools(slo)),
+        "knowledge": tuple(agents.knowledge(slo)),
         "platform": tuple(machinery.platform()),
         "machine": tuple(machinery.machine()),
         "telemetry": tuple(machinery.telemetry(slo)),
@@ -121,9 +125,16 @@ def _annotations(alert: Alert, slo: Slo) -> dict[str, str]:
     return {
         "summary": alert.summary,
         "description": alert.description,
-        "runbook_url": f"{slo.links.runbooks}/{alert.name}.md",
+        "what_to_do": "\n".join(advice(alert.name)),
+        "runbook_url": f"{slo.links.runbooks or 'infra/runbooks'}/{alert.name}.md",
         "dashboard_url": f"{slo.links.grafana}/d/{alert.board}",
     }
+
+
+def advice(name: str) -> list[str]:
+    """What an alert's runbook says to do, a line each: it goes with the alert, to whoever cannot open the page."""
+    page = (INFRA / "runbooks" / f"{name}.md").read_text(encoding="utf-8")
+    return re.findall(r"^- .+", page.partition("## What to do")[2].partition("\n## ")[0], re.MULTILINE)
 
 
 class _Dumper(yaml.SafeDumper):

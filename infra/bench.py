@@ -7,17 +7,20 @@ in turns, because a shared machine is never the same twice.
 
 import argparse
 import asyncio
+import http.client
 import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 
 import uvloop
 
 from infra.cold_start import free_port, greeted_after
+from infra.gameday_watch import taking_posts
 from service.simulator.load import find_knee, measure
 from service.simulator.load_host import Host, started
 from service.simulator.load_run import Plan, Run
@@ -58,25 +61,47 @@ async def main(*, is_quick: bool) -> list[Figure]:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """The floor, the service, and the service without metrics, one after the other."""
+    """The floor, the service with metrics, and with more and less telemetry, one after the other."""
 
     floor: Run
     ours: Run
-    bare: Run
+    traced: Run
+    """With metrics, logs and traces."""
+    unmetered: Run
+    """With logs alone."""
+    silent: Run
+    """With nothing at all."""
+    scrapes: list[float]
+    """Seconds."""
 
 
 async def _round(plan: Plan) -> _Round:
-    with _metrics_on(free_port()):
+    port = free_port()
+    with _environ(CUEBOX_METRICS_PORT=str(port)):
         async with started(plan) as host, _floor_before(host) as floor:
             beneath, ours = await measure(plan, floor), await measure(plan, host)
-    return _Round(beneath, ours, await measure(plan))
+            scrapes = [await asyncio.to_thread(_scrape, port) for _ in range(9)]
+        with taking_posts(lambda _path, _body: None) as collector, _environ(OTEL_EXPORTER_OTLP_ENDPOINT=collector):
+            traced = await measure(plan)
+    unmetered = await measure(plan)
+    with _environ(CUEBOX_LOG_LEVEL="error"):
+        return _Round(beneath, ours, traced, unmetered, await measure(plan), scrapes)
 
 
 @contextmanager
-def _metrics_on(port: int) -> Iterator[None]:
-    os.environ["CUEBOX_METRICS_PORT"] = str(port)
+def _environ(**variables: str) -> Iterator[None]:
+    os.environ |= variables
     yield
-    del os.environ["CUEBOX_METRICS_PORT"]
+    for name in variables:
+        del os.environ[name]
+
+
+def _scrape(port: int) -> float:
+    began = time.perf_counter()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        connection.getresponse().read()
+    return time.perf_counter() - began
 
 
 @asynccontextmanager
@@ -102,8 +127,11 @@ def _of_rounds(rounds: list[_Round]) -> list[Figure]:
     beneath = middle(lambda each: None if each.floor.added is None else each.floor.added.p50)
     p50, p99 = statistics.median(each.p50 for each in added), statistics.median(each.p99 for each in added)
     ours, floor = middle(lambda each: each.ours.cpu_ms_per_turn), middle(lambda each: each.floor.cpu_ms_per_turn)
-    bare = middle(lambda each: each.bare.cpu_ms_per_turn)
+    traced = middle(lambda each: each.traced.cpu_ms_per_turn)
+    logged = middle(lambda each: each.unmetered.cpu_ms_per_turn)
+    silent = middle(lambda each: each.silent.cpu_ms_per_turn)
     ratio = middle(lambda each: (each.ours.cpu_ms_per_turn or 0) / (each.floor.cpu_ms_per_turn or 1))
+    scrapes = [seconds for each in rounds for seconds in each.scrapes]
     idle = middle(lambda each: each.ours.kb_per_idle_call)
     stall = statistics.median(each.ours.loop_lag.max for each in rounds if each.ours.loop_lag is not None)
     return [
@@ -113,7 +141,16 @@ def _of_rounds(rounds: list[_Round]) -> list[Figure]:
             f"p50 {p50:.1f} ms (the floor: {beneath:.1f}), p99 {p99:.1f} ms",
         ),
         Figure("CPU a turn", "the same", f"{ours:.2f} ms, {ratio:.1f} times the floor ({floor:.2f} ms)"),
-        Figure("CPU a turn of the metrics", "the same, against a run without", f"{ours - bare:.2f} ms"),
+        Figure(
+            "CPU a turn of telemetry",
+            "the same, against a run without: logs, metrics, traces as they are sampled",
+            f"{traced - silent:.2f} ms ({logged - silent:.2f}, {ours - logged:.2f}, {traced - ours:.2f})",
+        ),
+        Figure(
+            "A scrape of the metrics",
+            "after those calls, over HTTP",
+            f"{1000 * statistics.median(scrapes):.1f} ms, the longest {1000 * max(scrapes):.1f} ms",
+        ),
         Figure("Memory of an idle call", "the same", f"{idle:.0f} kB"),
         Figure("Longest stall of the event loop", "the same, seen from outside", f"{stall:.1f} ms"),
     ]

@@ -6,7 +6,6 @@ fault has a service of its own, told apart by its `app` label; one more is left 
 
 import asyncio
 import os
-import re
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.alerts import INFRA
+from infra.alerts import advice as runbook_advice
 from infra.gameday_faults import FAULTS, Fault
 from infra.gameday_service import Subject
 from infra.gameday_watch import Watch, watching
@@ -35,7 +34,7 @@ _HEALTHY, _LINGER, _PATIENCE = 2.0, 2.0, 45.0
 _ABSENT = "CueboxMetricsAbsent"
 _LATER = (
     f"Times of the rules are divided by {SHORTER}, those of turns are not. Runbooks: infra/runbooks/ALERT.md.\n"
-    "Not here yet: tool down, capacity full, drain. CueboxCallsVanished and CueboxCostDoubled compare with last week."
+    "Not here yet: capacity full, drain. CueboxCallsVanished and CueboxCostDoubled compare with last week."
 )
 
 
@@ -131,8 +130,7 @@ def advice(alert: str, cause: Collection[str]) -> str:
     """What the alert's runbook says to do: the line that names the cause, else the first."""
     if not alert:
         return ""
-    page = (INFRA / "runbooks" / f"{alert}.md").read_text(encoding="utf-8")
-    lines: list[str] = re.findall(r"^- (.+)", page.partition("## What to do")[2].partition("\n## ")[0], re.MULTILINE)
+    lines = [line.removeprefix("- ") for line in runbook_advice(alert)]
     return next((line for line in lines if any(f"`{word}`" in line for word in cause)), lines[0])
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from infra.alerts import INFRA
 from infra.gameday_service import WEBHOOK_KEY, Subject
 from service.platforms.retell.webhooks import SIGNATURE_HEADER
 from service.simulator.line import fresh_call_id
-from service.simulator.model_script import Cut, HangAfterRole, Refuse, Script
+from service.simulator.model_script import Call, Cut, HangAfterRole, Refuse, Script
 
 Break = Callable[[Subject], Coroutine[None, None, None]]
 
@@ -40,6 +41,22 @@ def model(script: Script) -> Break:
         subject.model.script = script
 
     return change
+
+
+DESK = {"CUEBOX_AGENTS_DIR": str(INFRA / "gameday_agents"), "CUEBOX_AGENT": "desk"}
+"""For an agent whose tool has a backend that can be taken away."""
+
+
+def looking_up(port: int) -> Script:
+    """Answer with the help of the desk's tool, whose backend is to be at this port."""
+    return Script(calls=(Call("look_up", json.dumps({"port": port})),))
+
+
+async def take_the_backend_away(subject: Subject) -> None:
+    """The model looks things up as before, and after two seconds nobody listens where the tool asks."""
+    subject.model.script = looking_up(subject.port)
+    await asyncio.sleep(2)
+    subject.model.script = looking_up(9)
 
 
 async def crash_loop(subject: Subject) -> None:
@@ -149,6 +166,14 @@ FAULTS = (
         "CueboxTurnFailures",
         {"reason": "StreamBroken"},
     ),
+    Fault(
+        "tool-down",
+        "tool down",
+        take_the_backend_away,
+        "CueboxToolFailing",
+        {"tool": "look_up", "result": "raised"},
+        environ=DESK,
+    ),
     Fault("crashes", "crash loop", crash_loop, "CueboxRestarting", calls=0),
     Fault("blocked", "event loop blocked", block_the_loop, "CueboxEventLoopStalled"),
     Fault("flooded", "peer floods odd frames", flood, "CueboxAssumptionBroken", {"assumption": "A12"}),
@@ -161,7 +186,7 @@ FAULTS = (
         "CueboxPlatformFailures",
         {"disconnection_reason": "error_llm_websocket_lost_connection"},
     ),
-    Fault("lost", "calls that never arrive", begin_without_a_line, "CueboxPlatformFailures"),
+    Fault("lost", "calls that never arrive", begin_without_a_line, "CueboxPlatformFailures", calls=0),
     Fault(
         "untraced",
         "exporter down",

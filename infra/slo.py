@@ -44,6 +44,21 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Tools:
+    """The share of a tool's calls that may fail, and the seconds that nine in ten should not exceed."""
+
+    failing: float
+    slow: float
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """The share of searches whose turns may go on without."""
+
+    missed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """Whether no machine may be the ordinary thing."""
 
@@ -55,6 +70,7 @@ class Links:
     """Addresses that alerts point to."""
 
     runbooks: str
+    """Of the folder with the runbooks, as whoever is paged can open it; empty for none but the path here."""
     grafana: str
 
 
@@ -66,6 +82,8 @@ class Slo:
     overhead: Overhead
     interrupts: Interrupts
     cost: Cost
+    tools: Tools
+    knowledge: Knowledge
     service: Service
     links: Links
 

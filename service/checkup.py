@@ -2,14 +2,14 @@
 
 import time
 from asyncio import timeout
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
+from importlib.util import find_spec
 
 from service.agents.agent import Agent
-from service.agents.registry import WITHOUT_MODEL
-from service.app import create_agent, create_endpoints, folder_of, targets_of
+from service.choice import Choice, choice_of
 from service.conversation.call import Prompt, Turn
 from service.conversation.parts import HangUp, Interjection, Part, PressDigits, Speech, Transfer
 from service.conversation.transcript import Speaker, Utterance
@@ -20,11 +20,16 @@ from service.settings import Settings, SettingsError, unknown_variables, variabl
 _GREETING = Turn("check", 0, 0, Prompt.GREETING)
 _ANSWER = Turn("check", 1, 1, Prompt.CALLER_SPOKE, (Utterance(Speaker.CALLER, "Hello, can you hear me?"),))
 _COUNT = [model.Message(model.Role.USER, "Count from one to twenty, in words, without anything else.")]
+_CALL = [model.Message(model.Role.USER, "Call the tool note_number with the number 7, and say nothing.")]
+_NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}}
+_CLOSED = {"required": ["number"], "additionalProperties": False}
+_TOOLS = model.Toolset((model.ToolSpec("note_number", "Note a number.", _NUMBER | _CLOSED),))
 
 _REMEDIES: dict[type[Exception], str] = {
     model.KeyRejected: "the endpoint does not take the key: look at its variable, and whether it may use this model",
     model.RequestRejected: "the endpoint does not take the request: look at the model's name, its address and options",
     model.QuotaExhausted: "the account has no credit left",
+    model.AnswerFiltered: "the endpoint's content filter did not take the question: look at the filter's settings",
     model.RateLimited: "the endpoint takes no more requests for now: wait, or ask for a higher limit",
     model.ServerFailed: "the endpoint failed: try again, and look at the provider's status page",
     model.Unreachable: "there is no connection: look at the address and the network",
@@ -53,29 +58,39 @@ class Finding:
 
 
 async def findings(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
-    """Look at the settings, then talk to the agent. Raises SettingsError as `serve` would."""
-    agent = create_agent(settings, _Attempts())
-    for sentence in unknown_variables(environ):
+    """Look at the settings, then talk to the agents. Raises SettingsError as `serve` would."""
+    choice = choice_of(settings)
+    for sentence in [*unknown_variables(environ), *_oddities(settings)]:
         yield Finding(Verdict.ODD, "setting", sentence)
+    for name in choice.names:
+        is_mute = name in choice.without_model
+        yield Finding(Verdict.ODD if is_mute else Verdict.GOOD, "agent", _told_of(name, choice, settings))
+        agent = choice.agent(name, _Attempts())
+        try:
+            yield await _tried(agent, "greeting", _GREETING, settings.turn_budget, "none: the caller speaks first")
+            yield await _tried(agent, "answer", _ANSWER, settings.turn_budget, "none: the caller would hear silence")
+        finally:
+            await agent.close()
+
+
+def _oddities(settings: Settings) -> Iterator[str]:
     if settings.log_content:
-        yield Finding(Verdict.ODD, "setting", "CUEBOX_LOG_CONTENT is on: the log will hold what callers say.")
-    yield Finding(Verdict.GOOD, "agent", _choice_of(settings, agent))
-    try:
-        yield await _tried(agent, "greeting", _GREETING, settings.turn_budget, "none: the caller speaks first")
-        yield await _tried(agent, "answer", _ANSWER, settings.turn_budget, "none: the caller would hear silence")
-    finally:
-        await agent.close()
+        yield "CUEBOX_LOG_CONTENT is on: the log will hold what callers say."
+    if not settings.webhook_keys:
+        yield "RETELL_API_KEY is not set: webhooks are answered 401, and only closed lines tell that a call is over."
+    if settings.is_traced and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
+        yield "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need one more package: pip install 'cuebox[otel]'"
 
 
-def _choice_of(settings: Settings, agent: Agent) -> str:
-    why = (
-        variable_of("agent")
-        if settings.agent
-        else "OPENAI_API_KEY is " + ("set" if settings.openai_api_key else "not set")
-    )
-    targets = [] if agent.name in WITHOUT_MODEL else targets_of(folder_of(agent.name), settings)
-    asked = ", then ".join(f"{target.label} at {target.address or 'OpenAI'}" for target in targets)
-    return f"{agent.name} ({why})" + (f", asks {asked}" if asked else "")
+def _told_of(name: str, choice: Choice, settings: Settings) -> str:
+    share = choice.shares.get(name, 0.0)
+    chosen = variable_of("agent") if settings.agent else "the default"
+    why = chosen if share == 1 else f"{share:.0%} of the calls" if share else "only for addresses that name it"
+    told = f"{name} ({why})"
+    if name in choice.without_model:
+        return f"{told}, without a model: none of its keys is set, so it reads answers out of its knowledge"
+    asked = ", then ".join(f"{each.name} at {each.address or 'OpenAI'}" for each in choice.asked.get(name, ()))
+    return told + (f", asks {asked}" if asked else "")
 
 
 class _Attempts:
@@ -88,7 +103,7 @@ class _Attempts:
 
 async def target_findings(settings: Settings, name: str) -> AsyncIterator[Finding]:
     """Ask one target for a short answer. Raises SettingsError when there is none of this name."""
-    endpoints = {endpoint.name: endpoint for endpoint in create_endpoints(settings)}
+    endpoints = {endpoint.name: endpoint for endpoint in choice_of(settings).endpoints}
     if name not in endpoints:
         raise SettingsError(f"No target is called {name!r}; the agent has: {', '.join(endpoints) or 'none'}.")
     endpoint = endpoints.pop(name)
@@ -98,6 +113,8 @@ async def target_findings(settings: Settings, name: str) -> AsyncIterator[Findin
             await endpoint.warm_up()
             async for finding in _measured(endpoint):
                 yield finding
+        async with timeout(settings.turn_budget):
+            yield await _tools_tried(endpoint)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
         yield _failed("answer", error)
     finally:
@@ -133,8 +150,15 @@ async def _measured(endpoint: model.Endpoint) -> AsyncIterator[Finding]:
     yield Finding(_told(left), "limit", f"{left} left" if left else "what is left is not told")
 
 
-def _counts(usage: model.Usage) -> str:
-    return f"{usage.input} in ({usage.cached} of them cached), {usage.output} out ({usage.reasoning} of them thought)"
+async def _tools_tried(endpoint: model.Endpoint) -> Finding:
+    try:
+        async with aclosing(endpoint.ask(_CALL, tools=_TOOLS)) as deltas:
+            calls = [delta async for delta in deltas if isinstance(delta, model.ToolCall)]
+    except model.RequestRejected:
+        return Finding(Verdict.ODD, "tools", "refused: only an agent without tools can use this target")
+    if not calls:
+        return Finding(Verdict.ODD, "tools", "none called, though told to: an agent's tools may be forgotten too")
+    return Finding(Verdict.GOOD, "tools", "called as told")
 
 
 def _told(what: object) -> Verdict:

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -11,6 +13,10 @@ import click
 from service.settings import SettingsError, read_settings, unknown_variables
 
 _EXIT_SETTINGS = 2
+_WITHOUT_MODEL = (
+    "No model is attached, because no key is set (OPENAI_API_KEY, or what its agent.toml names).\n"
+    "So it reads out what its knowledge says to a plain question, and can do nothing else."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +30,7 @@ def main() -> None:
       cuebox call                           be the caller, in this terminal
       cuebox call wss://example.com/llm-websocket
       cuebox check                          is everything set up?
+      cuebox new practice                   make an agent of your own
     """
 
 
@@ -59,17 +66,19 @@ def serve() -> None:
 
     def on_ready() -> None:
         if is_for_people:
-            _welcome(app.state.agent_name, address, has_key=settings.openai_api_key is not None)
-        log.info("service.ready", agent=app.state.agent_name, address=address)
+            _welcome(app.state.agents, address, without_model=app.state.without_model)
+        log.info("service.ready", agent=",".join(app.state.agents), address=address)
+        for name in app.state.without_model:
+            log.warning("agent.without_model", agent=name, detail="none of its keys is set")
 
     serve_until_signal(server_of(app, settings, on_ready), listener)
     log.info("service.stopped")
 
 
-def _welcome(agent_name: str, address: str, *, has_key: bool) -> None:
-    click.echo(f"\nCuebox answers calls with the agent '{agent_name}'.")
-    if not has_key:
-        click.echo("No OPENAI_API_KEY is set, so it says the same to everything. With a key, a model answers.")
+def _welcome(agents: Sequence[str], address: str, *, without_model: Sequence[str]) -> None:
+    click.echo(f"\nCuebox answers calls with the agent {' and '.join(map(repr, agents))}.")
+    if without_model:
+        click.echo(_WITHOUT_MODEL)
     click.echo(f"  look   http://{address}/")
     click.echo(f"  talk   {sys.argv[0]} call ws://{address}/llm-websocket\n")
 
@@ -108,7 +117,10 @@ def call(url: str | None, call_id: str | None) -> None:
 
         settings = read_settings(os.environ)
         configure_logs("json", "error")  # the screen is the call's
-        async with running(create_app(settings), settings) as address:
+        app = create_app(settings)
+        if app.state.without_model:
+            click.echo(_WITHOUT_MODEL)
+        async with running(app, settings) as address:
             return await call_from_terminal(f"ws://{address}/llm-websocket", call_id=call_id)
 
     try:
@@ -189,7 +201,9 @@ def check(target: str | None) -> None:
 
     A target is named as in the agent's agent.toml: by its name, or its model's where it has none.
 
-    Exit code 0: all is well or merely odd; 1: no answer; 2: a setting cannot be used.
+    What is wrong with an agent's files is told with file, line and remedy, all of it.
+
+    Exit code 0: all is well or merely odd; 1: no answer; 2: a setting or an agent's files cannot be used.
 
     \b
     Examples:
@@ -219,6 +233,37 @@ def check(target: str | None) -> None:
         sys.exit(0 if asyncio.run(show()) else 1)
     except SettingsError as error:
         _refuse(error)
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--dir",
+    "place",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="CUEBOX_AGENTS_DIR",
+    default="agents",
+    show_default=True,
+    help="Where your agents are; CUEBOX_AGENTS_DIR, if it is set.",
+)
+def new(name: str, place: Path) -> None:
+    """Make an agent of your own: the receptionist, to be changed. Exit code 2: NAME cannot be used.
+
+    \b
+    Examples:
+      cuebox new practice
+    """
+    from service.agents.scaffold import ScaffoldError, make_agent
+
+    try:
+        folder = make_agent(name, place)
+    except ScaffoldError as error:
+        raise click.BadParameter(str(error), param_hint="NAME") from error
+    chosen = f"CUEBOX_AGENTS_DIR={shlex.quote(str(place))} CUEBOX_AGENT={name} CUEBOX_DEV=true"
+    click.echo(f"Made {folder}. What comes next:")
+    click.echo("  1. Write down what your business knows, in prompt.md, knowledge/, agent.toml and tools.py there")
+    click.echo(f"  2. Look at it:  {chosen} cuebox check  (its own tests: python -m pytest {shlex.quote(str(folder))})")
+    click.echo(f"  3. Talk to it:  {chosen} cuebox call")
 
 
 @main.command()

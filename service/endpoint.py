@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, cast
 
 from litestar import WebSocket
 from litestar.handlers import WebsocketRouteHandler
@@ -12,7 +13,7 @@ from service.calls import Calls
 from service.conversation.commands import Outgoing
 from service.conversation.events import Event, Oddity, OddityNoticed
 from service.platforms.platform import Platform
-from service.session import LineClosed
+from service.session import LineClosed, Session
 from service.transport import EXTENSION, CuttableWebSocket
 
 CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -77,24 +78,45 @@ class SocketLine:
         """Send what comes first. The socket is new, so there is room for it."""
         for frame in self._platform.opening():
             self._transport.try_send(frame)
+        self._transport.forget_handshake()
 
     def abort(self) -> None:
         if not self._is_closed:  # the closing handshake of a peer that left in good order goes out whole
             self._transport.abort()
 
 
+class Desk(Protocol):
+    """Knows the agents, and hands calls to them."""
+
+    def __contains__(self, agent: object) -> bool:
+        """Whether an address may name this agent."""
+        ...
+
+    async def refresh(self) -> None:
+        """A call is about to be taken."""
+        ...
+
+    def open_session(self, call_id: str, agent: str = "") -> Session:
+        """Take a call, for the agent that its address names or, without one, for whoever it falls to."""
+        ...
+
+
 def line_endpoint(
     platforms: Mapping[str, Platform],
     calls: Calls,
+    desk: Desk,
     on_fault: Callable[[str, Exception], None],
     on_refusal: Callable[[str], None],
 ) -> WebsocketRouteHandler:
-    """The handler of `/{base}/{call_id}` for each platform's base. `on_refusal` is told why a call was not taken."""
+    """The handler of `/{base}[/{agent}]/{call_id}` for each platform's base.
+
+    `on_refusal` is told why a call was not taken.
+    """
 
     async def hold_call(socket: Socket) -> None:
-        base, call_id = _address_of(socket)
-        if not CALL_ID.fullmatch(call_id):
-            why = f"The address of a call is /{base}/ and its id: 1 to 128 of A-Z a-z 0-9 _ -"
+        base, agent, call_id = _address_of(socket, desk)
+        if not CALL_ID.fullmatch(call_id) or (agent and agent not in desk):
+            why = f"The address of a call is /{base}/[an agent's name/] and its id: 1 to 128 of A-Z a-z 0-9 _ -"
             _transport_of(socket).refuse(404, why)
             on_refusal("refused_path")
             return
@@ -102,7 +124,8 @@ def line_endpoint(
         try:
             await socket.accept()
             line.open()
-            await calls.serve(call_id, line)
+            await desk.refresh()
+            await calls.serve(call_id, line, partial(desk.open_session, agent=agent))
         except OSError:
             pass  # gone before the first frame
         except Exception as error:  # noqa: BLE001 - Litestar would close with 4500, which ends the call (A13)
@@ -114,13 +137,17 @@ def line_endpoint(
     return WebsocketRouteHandler(paths)(hold_call)
 
 
-def _address_of(socket: Socket) -> tuple[str, str]:
-    """The platform's base and the call id: the path's last segment, or the query's where the base has a query (A20)."""
+def _address_of(socket: Socket, agents: Container[object]) -> tuple[str, str, str]:
+    """The platform's base, the agent that is named, if any, and the call id.
+
+    The id is the path's last segment, or the query's where the configured address has a query (A20).
+    """
     _, base, *rest = socket.scope["path"].rstrip("/").split("/")
-    if rest:
-        return base, "/".join(rest)
-    _, slash, call_id = socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
-    return base, call_id if slash else ""  # a query alone may be a secret
+    _, slash, appended = socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
+    if slash and (not rest or rest[-1] in agents):  # a query alone may be a secret
+        rest.append(appended)
+    *agent, call_id = rest or [""]
+    return base, "/".join(agent), call_id
 
 
 def _transport_of(socket: Socket) -> CuttableWebSocket:

@@ -1,5 +1,6 @@
 """The HTTP routes: `/healthz` (alive), `/readyz` (ready to take calls) and `/` for whoever opens it in a browser."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from litestar import MediaType, Response, get
@@ -13,7 +14,7 @@ class Readiness:
     is_ready: bool = False
 
 
-def health_routes(readiness: Readiness, agent_name: str, bases: list[str]) -> list[HTTPRouteHandler]:
+def health_routes(readiness: Readiness, agents: Sequence[str], bases: list[str]) -> list[HTTPRouteHandler]:
     """The routes, for one service."""
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
@@ -28,7 +29,7 @@ def health_routes(readiness: Readiness, agent_name: str, bases: list[str]) -> li
     def front_door() -> str:
         addresses = "".join(f"  wss://<this host>/{base}\n" for base in bases)
         return (
-            f"Cuebox answers calls with the agent '{agent_name}'.\n\n"
+            f"Cuebox answers calls with the agent {' and '.join(map(repr, agents))}.\n\n"
             f"Point your voice platform at\n{addresses}\n"
             "Call it from a terminal with\n  cuebox call ws://<this host>/<the same path>\n"
         )

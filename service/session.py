@@ -8,20 +8,22 @@ reply in flight. When the line ends they are cancelled and awaited before `serve
 import asyncio
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from service.agents.agent import Agent
 from service.conversation import commands, events
-from service.conversation.call import Policy, Turn
+from service.conversation.call import CallRecord, Ending, Policy, Turn
 from service.conversation.commands import Command, Outgoing
 from service.conversation.events import DeadlineKind, Event
 from service.conversation.machine import Conversation
 from service.conversation.parts import Aside
 from service.outbox import Outbox
+
+_LOST = 1006  # the close code of a line that was cut
 
 
 class Line(Protocol):
@@ -69,10 +71,12 @@ class Session:
         self._answerer = agent.take(call_id, self._aside)
         self._observer = observer
         self._conversation = Conversation(call_id, policy)
-        self._mailbox: deque[Event] = deque()
+        self._mailbox: list[Event] = []
         self._is_deciding = False
         self._visit: _Visit | None = None
+        self._close_code: int | None = None
         self._is_known = False
+        self._record: CallRecord | None = None
         self._deadlines: dict[DeadlineKind, float] = {}
         self._timers: dict[DeadlineKind, tuple[float, asyncio.TimerHandle]] = {}
         self._loop = asyncio.get_running_loop()
@@ -80,6 +84,11 @@ class Session:
     @property
     def is_connected(self) -> bool:
         return self._visit is not None
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether the peer closed its last line as one closes what is done with, instead of losing it."""
+        return self._close_code not in {None, _LOST}
 
     async def serve(self, line: Line, on_left: Callable[[], None]) -> None:
         """Hold the call over this line until it ends. A newer line takes the call over.
@@ -90,13 +99,11 @@ class Session:
             self._visit.replace()
         async with asyncio.TaskGroup() as tasks:
             visit = self._visit = _Visit(line, tasks, on_left)
-            writer = tasks.create_task(visit.write())
             try:
                 self.happen(self._opening())
                 await line.listen(partial(self._hear, visit))
             finally:
                 self._leave(visit)
-                writer.cancel()
 
     def _hear(self, visit: "_Visit", arrived: Sequence[Event]) -> None:
         for event in arrived:
@@ -107,7 +114,8 @@ class Session:
         try:
             if visit is self._visit:
                 is_our_fault = isinstance(sys.exception(), Exception)
-                self.happen(events.CallDisconnected(self._loop.time(), visit.line.close_code, is_our_fault))
+                self._close_code = visit.line.close_code
+                self.happen(events.CallDisconnected(self._loop.time(), self._close_code, is_our_fault))
         finally:
             if visit is self._visit:
                 self._visit = None
@@ -122,13 +130,14 @@ class Session:
         self._is_deciding = True
         try:
             while self._mailbox:
-                self._decide(self._mailbox.popleft())
+                self._decide(self._mailbox.pop(0))
         finally:
             self._is_deciding = False
 
     def _aside(self, part: Aside) -> None:
         """What the agent does outside of its replies; from this event loop, as everything else."""
-        self.happen(events.AsideMade(self._loop.time(), part))
+        if self._is_known and self._record is None:
+            self.happen(events.AsideMade(self._loop.time(), part))
 
     def end(self) -> None:
         """Settle what is open: the call is over, or the service stops."""
@@ -137,6 +146,13 @@ class Session:
         self.happen(events.CallEnded(self._loop.time()))
         for _, timer in self._timers.values():
             timer.cancel()
+
+    def conclude(self, ending: Ending) -> None:
+        """Tell the agent that the call is over everywhere. It may never have been here."""
+        try:
+            self._answerer.conclude(replace(ending, record=self._record))
+        except Exception as error:  # noqa: BLE001 - user code, and the call is over
+            self._observer.failed(self.call_id, error)
 
     def _opening(self) -> Event:
         if self._is_known:
@@ -162,6 +178,7 @@ class Session:
         elif type(event) is events.CallEnded:
             for command in answer:
                 if isinstance(command, commands.RecordCall):
+                    self._record = command.record
                     self._answerer.end(command.record)
 
     def _carry_out(self, command: Command) -> None:
@@ -209,7 +226,7 @@ class Session:
             async with aclosing(self._answerer.reply(turn)) as parts:
                 async for part in parts:
                     self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
-                    if visit.outbox.is_full:
+                    if visit.outbox is not None and visit.outbox.is_full:
                         await visit.outbox.room()
         except BaseException as error:  # an agent is user code: whatever it raises is the end of its turn alone
             if isinstance(error, KeyboardInterrupt) or (_is_cancelled() and isinstance(error, asyncio.CancelledError)):
@@ -222,43 +239,58 @@ class Session:
 
 
 class _Visit:
-    """One line's share of a session: its outbox, its writer and the reply in flight on it."""
+    """One line's share of a session: the reply in flight on it and, once its peer reads slowly, outbox and writer."""
 
     def __init__(self, line: Line, tasks: asyncio.TaskGroup, on_left: Callable[[], None]) -> None:
         self.line = line
         self.on_left = on_left
-        self.outbox = Outbox()
+        self.outbox: Outbox | None = None
+        self._is_muted = False
         self._tasks = tasks
         self._reply: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
 
     def send(self, command: Outgoing) -> None:
         """Hand over at once what need not wait; the rest goes through the outbox, in its order."""
-        if self.outbox.is_waiting or not self.line.try_send(command):
+        if self._is_muted:
+            return
+        if (self.outbox is not None and self.outbox.is_waiting) or not self.line.try_send(command):
+            if self.outbox is None:  # made when it is needed: most peers read as fast as we write
+                self.outbox = Outbox()
+                self._writer = self._tasks.create_task(self._write(self.outbox))
             self.outbox.put(command)
 
-    async def write(self) -> None:
+    async def _write(self, outbox: Outbox) -> None:
         """Send what the outbox holds, until cancelled."""
         try:
             while True:
-                await self.line.send(await self.outbox.next())
+                await self.line.send(await outbox.next())
         except LineClosed:
-            self.outbox.mute()  # the reader is told by the transport
+            self._mute()  # the reader is told by the transport
+
+    def _mute(self) -> None:
+        self._is_muted = True
+        if self.outbox is not None:
+            self.outbox.mute()
 
     def start_reply(self, reply: Coroutine[None, None, None]) -> None:
-        self.outbox.drop_interjections()  # they belong to turns before this one
+        if self.outbox is not None:
+            self.outbox.drop_interjections()  # they belong to turns before this one
         self._reply = self._tasks.create_task(reply)
 
     def cancel_reply(self, stale: int | None = None) -> None:
         """Stop the reply in flight and drop what waits of a stale turn. The TaskGroup awaits its end."""
         if self._reply is not None:
             self._reply.cancel()
-        if stale is not None:
+        if stale is not None and self.outbox is not None:
             self.outbox.drop_words(stale)
 
     def replace(self) -> None:
         """Say nothing more on this line, and cut it."""
         self.cancel_reply()
-        self.outbox.mute()
+        self._mute()
+        if self._writer is not None:
+            self._writer.cancel()
         self.line.abort()
 
 

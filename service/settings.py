@@ -29,8 +29,25 @@ class Settings(Struct, frozen=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="Port to listen on.")] = 8080
     agent: Annotated[
         str | None,
-        Meta(description="Which agent answers: `receptionist` (default when a key is set) or `dummy` (otherwise)."),
+        Meta(
+            description="Which agent answers, `receptionist` unless set; or shares of the calls, such as `a:95,b:5`. "
+            "An address may name another of these or of `CUEBOX_AGENTS_DIR`: `/llm-websocket/{agent}/{call_id}`."
+        ),
     ] = None
+    agents_dir: Annotated[
+        str | None, Meta(description="Folder of your own agents' folders. They win over those that come along.")
+    ] = None
+    cache_dir: Annotated[
+        str | None,
+        Meta(description="Folder for built indexes of knowledge, for a fast start with thousands of passages."),
+    ] = None
+    dev: Annotated[
+        bool,
+        Meta(
+            description="Development, as `make run` has it: agents follow their files with the next call, and may go "
+            "without a key."
+        ),
+    ] = False
     openai_api_key: Annotated[
         str | None, Meta(description="Key of the model endpoint. Other targets' keys stand in variables of their own.")
     ] = None

@@ -1,6 +1,5 @@
 """What is seen of the service, put together by the settings."""
 
-import hashlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,38 +40,49 @@ class Telemetry:
 def create_telemetry(
     settings: Settings,
     voice: Platform,
-    agent_name: str,
-    folder: Path,
+    agents: Mapping[str, str],
     targets: Sequence[tuple[str, str]],
     *,
+    tools: Sequence[str] = (),
     providers: Mapping[str, Provider] = MappingProxyType({}),
 ) -> Telemetry:
-    """For one platform and one agent. `targets` are the names and models of what it asks. Raises SettingsError."""
+    """For one platform and its agents. Raises SettingsError.
+
+    `agents` are their names, with the hash of each one's folder; `targets` are the names and models of what they ask,
+    `tools` the names of all their tools.
+    """
     loop = LoopMonitor()
-    metrics = _metrics(voice, loop, agent_name, folder, targets) if settings.metrics_port else None
-    spans, tracer = _traces(settings, agent_name, providers, metrics) if settings.is_traced else (None, None)
+    metrics = _metrics(voice, loop, agents, targets, tools=tools) if settings.metrics_port else None
+    spans, tracer = _traces(settings, next(iter(agents)), providers, metrics) if settings.is_traced else (None, None)
     trace_of_call = (lambda _: None) if tracer is None else tracer.trace_of_call
     log = CallLog(voice.assumption_broken_by, log_content=settings.log_content, trace_of_call=trace_of_call)
     first: list[Part] = [] if tracer is None else [tracer]  # it tells the others what is kept
     if metrics is None:
-        return Telemetry(Watch([*first, log, FlightRecorder()]), loop, spans=spans)
-    from service.observability.meter import Meter  # noqa: PLC0415 - see above
+        return Telemetry(Watch([*first, log, FlightRecorder()], tools=tools), loop, spans=spans)
+    from service.observability.agent_metrics import AgentMeter  # noqa: PLC0415 - see above
+    from service.observability.meter import Meter  # noqa: PLC0415
     from service.observability.verdicts import VerdictMeter  # noqa: PLC0415
 
     meter = Meter(metrics, _prices(settings), voice.assumption_broken_by, loop.overdue)
-    parts = [*first, log, meter, VerdictMeter(metrics), FlightRecorder()]
-    watch = Watch(parts, lambda part: metrics.service.failures[part].inc())
+    parts = [*first, log, meter, AgentMeter(metrics.agents), VerdictMeter(metrics), FlightRecorder()]
+    watch = Watch(parts, lambda part: metrics.service.failures[part].inc(), tools)
     return Telemetry(watch, loop, metrics, meter.refused, spans)
 
 
 def _metrics(
-    voice: Platform, loop: LoopMonitor, agent_name: str, folder: Path, targets: Sequence[tuple[str, str]]
+    voice: Platform,
+    loop: LoopMonitor,
+    agents: Mapping[str, str],
+    targets: Sequence[tuple[str, str]],
+    *,
+    tools: Sequence[str],
 ) -> "Metrics":
     from service.observability.metrics import Metrics  # noqa: PLC0415 - see above
 
     assumptions = [assumption for oddity in Oddity if (assumption := voice.assumption_broken_by(oddity))]
-    build = {"agent": agent_name, "folder_hash": hash_of(folder), "python": platform.python_version()}
-    metrics = Metrics(targets, assumptions, {"version": __version__, **build}, loop.longest_stall, voice.reasons)
+    build = {"agent": "", "folder_hash": "", "python": platform.python_version(), "version": __version__}
+    metrics = Metrics(targets, assumptions, build, loop.longest_stall, reasons=voice.reasons, tools=tools)
+    metrics.service.runs(agents)
     loop.on_lag = metrics.service.loop_lag.observe
     return metrics
 
@@ -103,15 +113,6 @@ def serve_metrics(metrics: "Metrics | None", settings: Settings) -> Callable[[],
             f"Cannot serve metrics on {settings.metrics_host}:{settings.metrics_port} ({error.strerror or error}): "
             "set CUEBOX_METRICS_PORT to a free port (0 for no metrics), and CUEBOX_METRICS_HOST to an address of here."
         ) from error
-
-
-def hash_of(folder: Path) -> str:
-    """Twelve hexadecimal digits that change with any file of an agent's folder; empty for none."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
-    return digest.hexdigest()[:12] if files else ""
 
 
 def _prices(settings: Settings) -> dict[str, Price]:

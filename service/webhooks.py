@@ -21,6 +21,7 @@ from service.conversation.verdict import (
     Verdict,
     WebhookPosted,
 )
+from service.platforms.retell.endings import ending_of
 from service.platforms.retell.webhooks import SIGNATURE_HEADER, BadSignature, Malformed, check, read, seal_of
 
 MOST_BYTES = 4 * 2**20
@@ -82,14 +83,14 @@ class _Desk:
             return self._refuse(400, "malformed", "incomplete")
         except Malformed:
             return self._refuse(400, "malformed", "unreadable")
-        self._accept(verdict)
+        self._accept(verdict, body)
         return 204
 
     def _refuse(self, status: int, result: str, why: str | None = None) -> int:
         self._witness.heard(WebhookPosted("unknown", result, why))
         return status
 
-    def _accept(self, verdict: Verdict | None) -> None:
+    def _accept(self, verdict: Verdict | None, body: bytes) -> None:
         if verdict is None:
             self._witness.heard(WebhookPosted("other", "accepted"))
             return
@@ -100,15 +101,15 @@ class _Desk:
             self._seen[key] = None
             if len(self._seen) > _REMEMBERED:
                 del self._seen[next(iter(self._seen))]
-            self._act(verdict)
+            self._act(verdict, body)
 
-    def _act(self, verdict: Verdict) -> None:
+    def _act(self, verdict: Verdict, body: bytes) -> None:
         match verdict:
             case CallAnnounced():
                 missed = partial(self._witness.heard, LineMissed(verdict.call_id))
                 self._calls.expect(verdict.call_id, LINE_WITHIN, missed)
             case CallConcluded():
-                self._calls.conclude(verdict.call_id)
+                self._calls.conclude(verdict.call_id, ending_of(body, verdict))
             case CallMeasured():
                 pass  # seen, and that is all
             case _:

@@ -6,6 +6,7 @@ import pytest
 from service import calls as book
 from service.calls import Calls
 from service.conversation import events
+from service.conversation.call import Ending
 from service.session import Session
 from tests.fakes import FakeLine, Witness
 from tests.live import ScriptedAgent
@@ -87,8 +88,8 @@ async def test_a_call_that_is_over_ends_with_its_line_and_not_before() -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(calls.serve("call_1", line))
         await line.until_final(0)
-        calls.conclude("call_1")
-        calls.conclude("call_1")
+        calls.conclude("call_1", Ending())
+        calls.conclude("call_1", Ending())
         assert (len(calls), line.is_aborted) == (1, False)
         line.closes(1000)
     await nobody_is_left(calls)
@@ -100,7 +101,7 @@ async def test_a_call_that_is_over_and_comes_back_on_another_line_is_still_over(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(calls.serve("call_1", first))
         await first.until_final(0)
-        calls.conclude("call_1")
+        calls.conclude("call_1", Ending())
         tasks.create_task(calls.serve("call_1", second))
         await second.until_final(0)
         second.closes(1000)
@@ -112,7 +113,7 @@ async def test_an_id_that_was_over_may_be_a_new_call_s() -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(calls.serve("call_1", line))
         await line.until_final(0)
-        calls.conclude("call_1")
+        calls.conclude("call_1", Ending())
         line.closes(1000)
     await nobody_is_left(calls)
     await visit(calls)
@@ -123,7 +124,7 @@ async def test_an_id_that_was_over_may_be_a_new_call_s() -> None:
 
 async def test_a_call_that_nobody_knows_may_be_over() -> None:
     calls = calls_of(Witness())
-    calls.conclude("call_1")
+    calls.conclude("call_1", Ending())
     assert len(calls) == 0
 
 

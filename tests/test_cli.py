@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +18,7 @@ from service.server import bind
 from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Empty, HangAfterRole, Refuse, Script
+from tests.agents.folders import written
 
 CUEBOX = [sys.executable, "-m", "service"]
 CLEAN = {
@@ -113,9 +115,49 @@ def test_a_signal_ends_the_service_in_good_order(kind: signal.Signals) -> None:
 
 
 def test_check_finds_the_dummy_well() -> None:
-    result = cuebox("check")
+    result = cuebox("check", CUEBOX_AGENT="dummy")
     assert result.returncode == 0
     assert "How may I help you?" in result.stdout
+    assert "RETELL_API_KEY is not set: webhooks are answered 401" in " ".join(result.stdout.split())
+
+
+def test_check_tells_that_there_is_no_model() -> None:
+    result = cuebox("check")
+    assert result.returncode == 0
+    assert "receptionist (the default), without a model" in " ".join(result.stdout.split())
+
+
+def test_check_tells_all_mistakes_in_an_agent_s_files_with_their_places(tmp_path: Path) -> None:
+    written(tmp_path / "mine", agent_toml="\ngreting = 'Hello'", prompt_md="This is {{firm}}.")
+    result = cuebox("check", CUEBOX_AGENT="mine", CUEBOX_AGENTS_DIR=str(tmp_path))
+    assert result.returncode == 2
+    assert f"{tmp_path}/mine/agent.toml:2: `greting` means nothing (did you mean `greeting`?)" in result.stderr
+    assert f"{tmp_path}/mine/prompt.md:1: {{{{firm}}}} has no default" in result.stderr
+
+
+def test_a_new_agent_is_made_tested_checked_and_talked_to(tmp_path: Path) -> None:
+    made = cuebox("new", "my-practice", CUEBOX_AGENTS_DIR=str(tmp_path / "agents"))
+    folder = tmp_path / "agents" / "my-practice"
+    assert (made.returncode, made.stdout.splitlines()[0]) == (0, f"Made {folder}. What comes next:")
+    assert len(made.stdout.splitlines()) == 4
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    tested = subprocess.run(words, env=CLEAN, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert tested.returncode == 0, tested.stdout
+    chosen = {"CUEBOX_AGENTS_DIR": str(folder.parent), "CUEBOX_AGENT": "my-practice", "CUEBOX_DEV": "true"}
+    chosen |= {"CUEBOX_APPOINTMENTS": str(tmp_path / "appointments.db")}
+    checked = cuebox("check", **chosen)
+    assert checked.returncode == 0
+    assert "my-practice (CUEBOX_AGENT)" in checked.stdout
+    talked = cuebox("call", said="Hello\n", **chosen)
+    assert talked.returncode == 0
+    assert "1 turn" in talked.stdout
+
+
+def test_an_agent_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    result = cuebox("new", "mine", "--dir", str(tmp_path))
+    assert result.returncode == 2
+    assert "is there already" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -164,7 +206,7 @@ async def test_check_measures_one_target(script: Script, code: int, texts: list[
     async with StandInModel(script) as model:
         environ = {"OPENAI_API_KEY": "sk-secret", "OPENAI_BASE_URL": model.base_url, "CUEBOX_TURN_BUDGET": "2"}
         result = await asyncio.to_thread(cuebox, "check", "--target", "gpt-4.1", **environ)
-        assert len(model.requests) == 1
+        assert len(model.requests) == (2 if code == 0 else 1)
         await model.quiet()
     assert result.returncode == code
     told = " ".join(result.stdout.split())
@@ -195,10 +237,11 @@ def test_check_refuses_what_serve_would() -> None:
 
 
 def test_call_without_an_address_starts_a_service_of_its_own() -> None:
-    result = cuebox("call", said="Hello\n")
+    result = cuebox("call", said="Hello\n", CUEBOX_AGENT="dummy")
     assert result.returncode == 0
     assert "How may I help you?" in result.stdout
     assert "I am sorry, can you say that again?" in result.stdout
+    assert "No model is attached" not in result.stdout
     assert "1 turn" in result.stdout
 
 
@@ -213,7 +256,9 @@ def test_call_refuses_what_cannot_be_used(words: list[str]) -> None:
     assert cuebox(*words, PORT="many").returncode == 2
 
 
-@pytest.mark.parametrize(("key", "hint"), [("", "No OPENAI_API_KEY is set"), ("k", "'receptionist'")])
+@pytest.mark.parametrize(
+    ("key", "hint"), [("", "No model is attached, because no key is set"), ("k", "'receptionist'")]
+)
 def test_a_terminal_is_told_where_to_look_and_how_to_talk(key: str, hint: str) -> None:
     port = str(free_port())
     environ = {**CLEAN, "PORT": port, "CUEBOX_LOG_FORMAT": "pretty", "OPENAI_API_KEY": key, "PYTHONUNBUFFERED": "1"}

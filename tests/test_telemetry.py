@@ -3,14 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from service.agents.registry import FOLDERS
 from service.platforms.retell.protocol import Retell
 from service.settings import Settings, SettingsError
-from service.telemetry import Telemetry, create_telemetry, hash_of, serve_metrics
+from service.telemetry import Telemetry, create_telemetry, serve_metrics
 
 
 def telemetry(settings: Settings) -> Telemetry:
-    return create_telemetry(settings, Retell(), "dummy", FOLDERS / "dummy", [("spare", "llama")])
+    return create_telemetry(settings, Retell(), {"dummy": "", "practice": "1a2b3c"}, [("spare", "llama")])
 
 
 def test_without_a_port_nothing_is_measured() -> None:
@@ -44,18 +43,8 @@ def test_prices_of_ones_own_are_taken(tmp_path: Path) -> None:
 def test_the_build_is_told() -> None:
     metrics = telemetry(Settings()).metrics
     assert metrics
-    (build,) = next(each for each in metrics.registry.collect() if each.name == "cuebox_build_info").samples
-    assert (build.labels["agent"], build.value) == ("dummy", 1)
-    assert build.labels["folder_hash"] == hash_of(FOLDERS / "dummy")
-
-
-def test_the_hash_of_a_folder_changes_with_its_files_and_not_with_what_python_makes(tmp_path: Path) -> None:
-    assert hash_of(tmp_path) == hash_of(tmp_path / "nowhere") == ""
-    (tmp_path / "prompt.md").write_text("Be kind.")
-    first = hash_of(tmp_path)
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "x.pyc").write_text("x")
-    assert hash_of(tmp_path) == first
-    assert len(first) == 12
-    (tmp_path / "prompt.md").write_text("Be kinder.")
-    assert hash_of(tmp_path) != first
+    builds = next(each for each in metrics.registry.collect() if each.name == "cuebox_build_info").samples
+    assert {(build.labels["agent"], build.labels["folder_hash"]) for build in builds} == {
+        ("dummy", ""),
+        ("practice", "1a2b3c"),
+    }

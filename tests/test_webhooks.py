@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service import calls, webhooks
-from service.conversation.call import Outcome
+from service.conversation.call import Ending, Outcome
+from service.conversation.transcript import Speaker, Utterance
 from service.settings import Settings
-from tests.live import Service, serving
+from tests.live import ScriptedAgent, Service, serving
 from tests.posting import KEY, post, signed, tell, webhook
+from tests.test_session import greets
 
 BODY = webhook("call_ended", "call_of_nobody", disconnection_reason="user_hangup")
 
@@ -222,3 +224,58 @@ async def test_the_lines_of_the_log_tell_why_and_no_secret(capsys: pytest.Captur
     assert "reason=error_other" in told
     assert "word=error_asr" in told
     assert not any(secret in told for secret in (KEY, "a secret", signature, signature[-64:], "+4930123"))
+
+
+class Accountant(ScriptedAgent):
+    """An agent that remembers how calls ended."""
+
+    def __init__(self) -> None:
+        super().__init__(greets)
+        self.told: list[Ending] = []
+
+    def conclude(self, ending: Ending) -> None:
+        self.told.append(ending)
+
+
+ENDED = webhook(
+    "call_ended",
+    "call_1",
+    disconnection_reason="user_hangup",
+    start_timestamp=1_700_000_000_000,
+    transcript_object=[{"role": "user", "content": "Bye."}],
+)
+
+
+async def test_an_agent_is_told_once_how_its_call_ended() -> None:
+    agent = Accountant()
+    async with serving(agent, Settings(retell_api_key=KEY)) as service:
+        async with service.line() as line:
+            await line.greeted()
+        await until(lambda: service.calls.connected == 0)
+        assert agent.told == []
+        assert [await tell(service.address, ENDED) for _ in range(3)] == [204, 204, 204]
+    (ending,) = agent.told
+    assert (ending.reason, ending.transcript) == ("user_hangup", (Utterance(Speaker.CALLER, "Bye."),))
+    assert ending.record is not None
+
+
+async def test_an_agent_is_told_of_a_call_whose_process_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    agent = Accountant()
+    async with serving(agent, Settings(retell_api_key=KEY)) as service:
+        assert [await tell(service.address, ENDED) for _ in range(2)] == [204, 204]
+        assert len(service.calls) == 0
+    (ending,) = agent.told
+    assert ending.details is not None
+    assert (ending.details.call_id, ending.details.started_at, ending.record) == ("call_1", 1_700_000_000.0, None)
+    assert "Bye." not in capsys.readouterr().out
+
+
+async def test_without_keys_an_agent_is_told_when_the_line_was_closed_and_the_service_stops() -> None:
+    agent = Accountant()
+    async with serving(agent) as service:
+        async with service.line() as line:
+            await line.greeted()
+        await until(lambda: service.calls.connected == 0)
+        assert await tell(service.address, ENDED) == 401
+        assert agent.told == []
+    assert [ending.reason for ending in agent.told] == [""]

@@ -1,1 +1,1 @@
-"""What answers. A folder an agent: copy `receptionist`, change it, and name it in `registry`."""
+"""What answers. An agent is a folder: `receptionist` is the one to copy, and `cuebox new` copies it."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, Self
 
-from service.conversation.call import CallRecord, Deadlines, Rescue, SpokenLines, Turn
+from service.conversation.call import CallRecord, Deadlines, Ending, Rescue, SpokenLines, Turn
 from service.conversation.parts import Aside, Part
 from service.conversation.transcript import Transcript
 
@@ -24,7 +24,14 @@ class Answerer(Protocol):
         ...
 
     def end(self, record: CallRecord) -> None:
-        """The call is over, and all its turns are settled."""
+        """The call has ended in this process, and all its turns are settled. It may go on in another."""
+        ...
+
+    def conclude(self, ending: Ending) -> None:
+        """The call is over everywhere: the time for accounts. Comes once a call, behind `end`.
+
+        It comes without anything before it where another process held the call and did not live to its end.
+        """
         ...
 
 
@@ -37,7 +44,10 @@ class Agent(Protocol):
     rescue: Rescue | None
 
     def take(self, call_id: str, aside: Callable[[Aside], None]) -> Answerer:
-        """A call begins in this process. `aside` does something on its line outside of the replies."""
+        """A call begins in this process, or has ended in another.
+
+        `aside` does something on its line, where it has one, outside of the replies.
+        """
         ...
 
     async def warm_up(self) -> None:
@@ -61,6 +71,9 @@ class Stateless:
         pass
 
     def end(self, record: CallRecord) -> None:
+        pass
+
+    def conclude(self, ending: Ending) -> None:
         pass
 
     async def warm_up(self) -> None:

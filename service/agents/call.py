@@ -25,6 +25,9 @@ class Call:
     key: str = ""
     """Of the tool call in progress: the same for the same wish, on every machine. Hand it to a backend that writes,
     so that it acts once."""
+    traceparent: str | None = None
+    """Of the tool call in progress: a header (W3C's Trace Context) for whom the tool asks, which makes what they do a
+    part of the turn's trace. None when nothing is traced."""
 
     def say_now(self, text: str, *, is_uninterruptible: bool = True) -> None:
         """Cut off whoever is speaking, and the turn with them, and say this."""

@@ -21,24 +21,27 @@ SILENCE_NUDGE = (
 OPENING_NUDGE = "The caller is on the line and has not said anything yet. Ask how you can help."
 
 
-def chat_of(turn: Turn, instructions: str) -> list[Message | ToolExchange]:
+def chat_of(turn: Turn, instructions: str, reference: str = "") -> list[Message | ToolExchange]:
     """The messages of a turn: instructions, what was heard, and a nudge where nobody spoke last.
 
-    The nudge is the system's, never put into the caller's mouth. The beginning is the same from turn to turn, so that
-    the provider can reuse what it computed for it.
+    The nudge is the system's, never put into the caller's mouth. So is the reference, before the caller's last words.
+    The beginning is the same from turn to turn, so that the provider can reuse what it computed for it.
     """
     heard = _in_turns(_messages(turn.history))
     if turn.prompt is Prompt.CALLER_SILENT:
         heard.append(Message(Role.SYSTEM, SILENCE_NUDGE))
     elif not heard:
         heard.append(Message(Role.SYSTEM, OPENING_NUDGE))
+    if reference:
+        asked = (at for at, message in enumerate(heard) if isinstance(message, Message) and message.role is Role.USER)
+        heard.insert(max(asked, default=0), Message(Role.SYSTEM, reference))
     return [Message(Role.SYSTEM, instructions), *heard]
 
 
 def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
     rows = list(history)
     answers = {row.tool_call_id: row.content for row in rows if isinstance(row, ToolAnswered)}
-    was_cut_off = False
+    was_cut_off = was_called = False
     digits = ""
     for row in rows:
         if digits and not isinstance(row, DigitPressed):
@@ -57,9 +60,10 @@ def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
                 yield Message(Role.USER, f"[note: {row.text}]")
             case ToolCalled() if row.tool_call_id in answers:
                 call = ToolCall(row.tool_call_id, row.name, row.arguments)
-                yield ToolExchange(call, answers.pop(row.tool_call_id))
+                yield ToolExchange(call, answers.pop(row.tool_call_id), is_parallel=was_called)
             case _:
                 pass  # a tool call without its answer, or the reverse: chat models refuse half of a pair
+        was_called = isinstance(row, ToolCalled)
     if digits:
         yield _keys(digits)
 

@@ -8,7 +8,9 @@
 - `reply`       a turn between its request and its settlement
 - `settlement`  how a turn ended
 - `patience`    how long a caller waits for a slow answer
+- `greeting`    whether a call still wants its greeting
 - `silence`     when a line that says nothing is given up
+- `tally`       what a call comes to
 - `parts`       what an agent may answer with
 - `call`        what is known of a call and of a turn
 """

@@ -1,10 +1,10 @@
 """What is known of a call and of a turn."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from service.conversation.parts import Transfer
+from service.conversation.parts import Action, Transfer
 from service.conversation.transcript import Transcript
 
 
@@ -61,8 +61,17 @@ class SpokenLines:
     closing_line: str = "— I am sorry, I lost my thread."
     farewell: str = "Goodbye."
     give_up: str = "I am sorry, this takes longer than it should. Could you ask me that again?"
+    offer: str = "Shall I put you through to a colleague?"
+    """Follows `give_up` where the agent may transfer; blank for none."""
     hold: tuple[str, ...] = ("One moment.", "Just a second.")
     """Said in turn while an answer is slow; none at all turns holding off."""
+    by_language: Mapping[str, "SpokenLines"] = field(default_factory=dict)
+    """The lines of other languages, by their codes, such as `de`."""
+
+    def spoken_in(self, language: str) -> "SpokenLines":
+        """The lines of a language, or of the one it is a kind of (`de` for `de-AT`); these where there are none."""
+        code = language.strip().replace("_", "-").casefold()
+        return self.by_language.get(code) or self.by_language.get(code.partition("-")[0]) or self
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,11 @@ class Deadlines:
     """When the caller has had nothing left to hear for so long, what was said is finished."""
     wire_silence: float = 8.0
     """The longest pause between words, however much the caller has still to hear."""
+
+    def __post_init__(self) -> None:
+        seconds = (self.hold_after, self.give_up_after, self.stall_after, self.wire_silence)
+        if not all(0 < each <= 3600 for each in seconds):  # noqa: PLR2004 - an hour
+            raise ValueError("deadlines are seconds, more than 0 and at most 3600")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,10 @@ class Policy:
     lines: SpokenLines = SpokenLines()
     deadlines: Deadlines = Deadlines()
     rescue: Rescue | None = None
+
+    def spoken_in(self, details: CallDetails) -> "Policy":
+        """The same in the language of a call, which its variable `language` tells."""
+        return replace(self, lines=self.lines.spoken_in(details.variables.get("language", "")))
 
 
 class Outcome(Enum):
@@ -149,6 +167,13 @@ class TurnRecord:
     """Parts of the answer that were handed over as they came; the final frame is not among them."""
     audible_gap: float = 0.0
     """The longest that the caller had nothing left to hear in mid-answer, in seconds: an estimate, by the playout."""
+    action: Action | None = None
+    """What its final frame asked of the platform."""
+
+    @property
+    def is_rescued(self) -> bool:
+        """Whether it failed, and the caller was handed over instead."""
+        return self.outcome is Outcome.FAILED and self.action is not None
 
     @property
     def waited(self) -> float:
@@ -171,3 +196,18 @@ class CallRecord:
     lines: int
     outcomes: Mapping[Outcome, int]
     oddities: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known of a call that is over, by the platform and by us. Any of it may be missing."""
+
+    reason: str = ""
+    """Why it ended, of the platform's closed set of reasons; empty when it did not tell."""
+    details: CallDetails | None = None
+    transcript: Transcript = ()
+    """All that was said, tools included where the platform was shown them. Empty when it did not tell."""
+    ended_at: float | None = None
+    """Seconds since the epoch."""
+    record: CallRecord | None = None
+    """How it went in this process; None when another held the call."""

@@ -25,29 +25,27 @@ Rule 16  Without words after 4.5 s the turn has failed, and an honest line says 
 Rule 17  When the caller has run out of words for 1 s (or no word came for 8 s), and 4.5 s have passed, the turn has
          failed: what was said is finished (rule 9); so it is without a first sentence after 5 s. A tool at work stops
          rules 16 and 17 for 10 s, a stall of ours excuses everybody, and an action that was asked for is taken.
-Rule 18  What the agent does outside of its replies is carried out at once while there is a line, and is nobody's turn;
-         an interjection overtakes the turn that is open.
-Rule 19  Where the policy has a rescue, the caller is handed over with the apology: at the second failed turn running,
-         or at once where trying again would be in vain.
+Rule 18  What the agent does beside its replies is carried out at once; an interjection overtakes the open turn.
+Rule 19  Where there is a rescue, a second failed turn running hands the caller over; so does one that is past mending.
 
 Theory: the platform numbers its requests, afresh on each line; we number our turns. `OpenTurn.index` never repeats in a
 call, so a late word of an earlier reply can never be taken for one of this (rule 1).
 """
 
-from collections import Counter
 from typing import assert_never
 
 from service.conversation import commands, events, parts
-from service.conversation.call import CallDetails, CallRecord, Outcome, Policy, Prompt, Turn, TurnRecord
+from service.conversation.call import CallDetails, Outcome, Policy, Prompt, Turn, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import DeadlineKind, Event, Oddity
-from service.conversation.patience import Due, Patience
-from service.conversation.reply import STALLED, TIMEOUT, TOO_SLOW, OpenTurn, closing_words
+from service.conversation.greeting import Greeting
+from service.conversation.patience import Due, Holds, Patience
+from service.conversation.reply import STALLED, TIMEOUT, TOO_SLOW, OpenTurn, closing_words, shown
 from service.conversation.settlement import settled, settled_at_end
 from service.conversation.silence import Silence
+from service.conversation.tally import Tally
 from service.conversation.transcript import Hearing, Mark, ToolAnswered, Transcript, has_agent_words
 
-FRESH_CALL_AGE = 5.0  # a call that started longer before its first line here was greeted elsewhere, seconds
 LOOK_AGAIN = 0.1  # the least time until a slow answer is looked at again, seconds
 GREETING_ID = 0
 
@@ -60,18 +58,13 @@ class Conversation:
     def __init__(self, call_id: str, policy: Policy) -> None:
         self._call_id, self._policy = call_id, policy
         self._details: CallDetails | None = None
-        self._started_at = self._started_epoch = self._line_closed_at = 0.0
-        self._silence = Silence(0.0)
-        self._is_greeting_due = True  # not spoken yet, nor found needless
-        self._is_connected = self._awaits_details = self._is_taken_for_ongoing = self._has_held = False
+        self._greeting, self._silence = Greeting(), Silence(0.0)
+        self._is_connected, self._line_closed_at = False, 0.0
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
         self._patience: Patience
-        self._turns = self._lines = self._interrupt_id = self._holds = self._failures_running = 0
-        self._held_lines: set[str] = set()
-        self._hearing = Hearing()
-        self._outcomes: Counter[Outcome] = Counter()
-        self._oddities: Counter[str] = Counter()
+        self._interrupt_id, self._failures_running, self._tools_at_work = 0, 0, set[str]()
+        self._hearing, self._holds, self._tally = Hearing(), Holds(), Tally()
 
     def receive(self, event: Event) -> Commands:
         """Take in what happened; return what to do, in order."""
@@ -83,8 +76,16 @@ class Conversation:
                 return self._on_reply(turn, event)
             case events.DeadlinePassed():
                 return self._on_deadline(event)
-            case events.CallStarted() | events.CallResumed() | events.CallDisconnected() | events.CallEnded():
-                return self._on_line(event)
+            case events.CallStarted():
+                self._tally.started_at, self._greeting.epoch = event.at, event.epoch
+                self._interrupt_id = int(event.epoch)  # greater than those of a process before this one
+                return self._open_line(event.at)
+            case events.CallResumed():
+                return [*self._leave_line(event.at), *self._open_line(event.at)]
+            case events.CallDisconnected():
+                return self._leave_line(event.at)
+            case events.CallEnded():
+                return self._end(event.at)
             case events.AsideMade():
                 return self._on_aside(event.part, event.at) if self._is_connected else []
             case _:
@@ -108,37 +109,22 @@ class Conversation:
 
     # The line.
 
-    def _on_line(self, event: events.LineEvent) -> Commands:
-        match event:
-            case events.CallStarted():
-                self._started_at, self._started_epoch = event.at, event.epoch
-                self._interrupt_id = int(event.epoch)  # greater than those of a process before this one
-                return self._open_line(event.at)
-            case events.CallResumed():
-                return [*self._leave_line(event.at), *self._open_line(event.at)]
-            case events.CallDisconnected():
-                return self._leave_line(event.at)
-            case events.CallEnded():
-                return self._end(event.at)
-            case _:
-                assert_never(event)
-
     def _open_line(self, at: float) -> Commands:
         self._is_connected, self._newest_id = True, None
-        self._lines += 1
+        self._tally.lines += 1
         self._silence = Silence(at)
         guard = commands.SetDeadline(DeadlineKind.LINE, self._silence.until)
-        if not self._is_greeting_due:
+        if not self._greeting.is_due:
             return [guard, *self._greet_silently()]
         if self._details is None and self._policy.details_expected:
-            self._awaits_details = True
+            self._greeting.awaits_details = True
             return [guard, commands.SetDeadline(DeadlineKind.GREETING, at + self._policy.greeting_wait)]
         return [guard, *self._greet(at)]
 
     def _leave_line(self, at: float) -> Commands:
         if not self._is_connected:
             return []
-        self._is_connected = self._awaits_details = False
+        self._is_connected = self._greeting.awaits_details = False
         self._line_closed_at = at
         if self._turn is None or not self._turn.is_drafting:
             return []
@@ -148,49 +134,41 @@ class Conversation:
         left, turn = self._leave_line(at), self._turn
         if turn is not None:
             left += self._settle(settled_at_end(turn, self._hearing.rows, at, line_closed_at=self._line_closed_at))
-        record = CallRecord(self._started_at, at, self._lines, dict(self._outcomes), dict(self._oddities))
-        return [*left, commands.RecordCall(record)]
+        return [*left, commands.RecordCall(self._tally.record(at))]
 
     def _on_ping(self, event: events.Pinged) -> Commands:
+        pong = commands.AnswerPing(event.timestamp)
         is_first = self._silence.pinged(event.at)
-        guard = [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)] if is_first else []
-        return [commands.AnswerPing(event.timestamp), *guard]
+        return [pong, commands.SetDeadline(DeadlineKind.LINE, self._silence.until)] if is_first else [pong]
 
     def _on_deadline(self, event: events.DeadlinePassed) -> Commands:
+        turn, at = self._turn, event.at
         match event.kind:
-            case DeadlineKind.GREETING:
-                return [*self._odd(Oddity.DETAILS_LATE), *self._greet(event.at)] if self._awaits_details else []
-            case DeadlineKind.TURN:
-                turn = self._turn
-                if turn is None or not turn.is_drafting or event.at < turn.asked_at + self._policy.turn_budget:
-                    return []
-                return self._cut_short(turn, TIMEOUT, event.at)
-            case DeadlineKind.PATIENCE:
-                return self._on_patience(event.at)
-            case DeadlineKind.LINE:
-                if self._is_connected and self._silence.lasts(event.at):
-                    return [commands.DropLine("silent")]
-                return [commands.SetDeadline(DeadlineKind.LINE, self._silence.until)] if self._is_connected else []
+            case DeadlineKind.GREETING if self._greeting.awaits_details:
+                return [*self._odd(Oddity.DETAILS_LATE), *self._greet(at)]
+            case DeadlineKind.LINE if self._is_connected:
+                is_over, until = self._silence.lasts(at), self._silence.until
+                return [commands.DropLine("silent") if is_over else commands.SetDeadline(DeadlineKind.LINE, until)]
+            case DeadlineKind.TURN if turn is not None and turn.is_drafting:
+                return self._cut_short(turn, TIMEOUT, at) if at >= turn.asked_at + self._policy.turn_budget else []
+            case DeadlineKind.PATIENCE if turn is not None and turn.is_drafting:
+                return self._on_patience(turn, at)
             case _:
-                assert_never(event.kind)
+                return []
 
-    def _on_patience(self, at: float) -> Commands:
-        turn = self._turn
-        if turn is None or not turn.is_drafting:
-            return []
+    def _on_patience(self, turn: OpenTurn, at: float) -> Commands:
         due, told = self._patience.due(at), list[Command]()
         if due is Due.GIVE_UP or due is Due.FINISH:
             return self._cut_short(turn, TOO_SLOW if due is Due.GIVE_UP else STALLED, at)
         if due is Due.HOLD:
-            line = self._policy.lines.hold[self._holds % len(self._policy.lines.hold)]
-            self._holds += 1
-            told = [self._hold(turn, line, at)]
+            told = self._hold(turn, self._holds.draw(self._policy.lines.hold), at)
         return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at + LOOK_AGAIN))]
 
-    def _hold(self, turn: OpenTurn, line: str, at: float) -> Command:
-        self._has_held = True
-        self._held_lines.add(line)
-        return turn.hold(line, at)
+    def _hold(self, turn: OpenTurn, line: str, at: float) -> Commands:
+        if turn.held or not line:
+            return []
+        self._holds.told(line)
+        return [turn.hold(line, at)]
 
     def _cut_short(self, turn: OpenTurn, reason: str, at: float) -> Commands:
         """The agent is stopped, and the turn ends with the action it asked for, with what it said or an honest line."""
@@ -199,8 +177,7 @@ class Conversation:
         return [commands.CancelReply(turn.index, turn.turn_id, keeps_words=True), *self._on_reply(turn, end)]
 
     def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
-        self._oddities[oddity.value] += 1
-        return [commands.ReportOddity(oddity, detail)] if self._oddities[oddity.value] == 1 else []
+        return [commands.ReportOddity(oddity, detail)] if self._tally.is_first(oddity) else []
 
     # The greeting (rule 5).
 
@@ -208,19 +185,17 @@ class Conversation:
         details = event.details
         if details.call_id != self._call_id:
             return self._odd(Oddity.CALL_ID_DIFFERS)
-        self._details = details
-        if not self._awaits_details:
+        self._details, self._policy = details, self._policy.spoken_in(details)
+        if not self._greeting.awaits_details:
             return []
-        age = 0.0 if details.started_at is None else self._started_epoch - details.started_at
-        # By its second line a call is ongoing for us, too; its age when it came here tells all the same.
-        self._is_taken_for_ongoing = (details.is_ongoing and self._lines == 1) or age > FRESH_CALL_AGE
-        return self._greet_silently() if self._is_taken_for_ongoing else self._greet(event.at)
+        is_needless = self._greeting.is_needless(details, is_first_line=self._tally.lines == 1)
+        return self._greet_silently() if is_needless else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:
         return self._begin(GREETING_ID, Prompt.GREETING, at)
 
     def _greet_silently(self) -> Commands:
-        self._awaits_details = self._is_greeting_due = False
+        self._greeting.awaits_details = self._greeting.is_due = False
         return [commands.Say(GREETING_ID, "", is_final=True)]
 
     # Turns.
@@ -235,7 +210,7 @@ class Conversation:
         if self._turn is not None:
             by = event.prompt.value
             told += self._overtake(self._turn, settled(self._turn, event.transcript, event.at, overtaken_by=by))
-        if self._is_greeting_due:
+        if self._greeting.is_due:
             told += self._greet_silently()  # rule 5: the caller spoke first
         return [*told, *self._begin(event.turn_id, event.prompt, event.at)]
 
@@ -244,41 +219,37 @@ class Conversation:
             return []
         told = self._odd(Oddity.TRANSCRIPT_SHRANK) if len(transcript) < len(self._hearing.rows) else []
         self._hearing.rows = transcript
-        if self._is_taken_for_ongoing and transcript:
-            self._is_taken_for_ongoing = False
-            if not has_agent_words(transcript):  # then nobody greeted the caller
-                told += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
+        if self._greeting.was_missed(transcript):
+            told += self._odd(Oddity.FRESH_CALL_CALLED_ONGOING)
         if self._turn is not None and self._turn.playout.sent:
             self._turn.hear(transcript, at)
-        if self._awaits_details and has_agent_words(transcript):
+        if self._greeting.awaits_details and has_agent_words(transcript):
             return [*told, *self._greet_silently()]
         return told
 
     def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
-        turn = OpenTurn(self._turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows), waits_since=at)
-        self._awaits_details = False
-        has_held, self._has_held = self._has_held, False
-        may_hold = bool(self._policy.lines.hold) and prompt is not Prompt.GREETING and not has_held
+        turn = OpenTurn(self._tally.turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows), waits_since=at)
+        turn.open_tools, turn.tools_since, self._tools_at_work = self._tools_at_work, at, set()
+        self._greeting.awaits_details = False
+        may_hold = self._holds.may_hold(self._policy.lines.hold) and prompt is not Prompt.GREETING
         self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
-        self._turns += 1
-        history = self._hearing.history(self._held_lines)
+        self._tally.turns += 1
+        history = self._hearing.history(self._holds.said)
         asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
         budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
-        return [
-            commands.StartReply(asked),
-            budget,
-            commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at)),
-        ]
+        look = commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at))
+        return [commands.StartReply(asked), budget, look]
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
+        self._tools_at_work = turn.open_tools if turn.is_drafting else set()
         return [commands.CancelReply(turn.index, turn.turn_id), *self._settle(record)]
 
     def _settle(self, record: TurnRecord) -> Commands:
         turn, self._turn = self._turn, None
         if turn is not None and record.outcome is Outcome.INTERRUPTED:
             self._hearing.cut_off_since(turn.mark)
-        self._outcomes[record.outcome] += 1
+        self._tally.settled(record.outcome)
         return [commands.RecordTurn(record)]
 
     # The reply in flight.
@@ -288,10 +259,10 @@ class Conversation:
             case events.ReplyDrafted():
                 return self._on_part(turn, event.part, event.at)
             case events.ReplyFinished():
-                self._is_greeting_due, self._failures_running = False, 0
+                self._greeting.is_due, self._failures_running = False, 0
                 return [turn.finish(self._policy, event.at)]
             case events.ReplyFailed():
-                self._is_greeting_due = False
+                self._greeting.is_due = False
                 return [self._fail(turn, event.reason, event.at)]
             case _:
                 assert_never(event)
@@ -300,9 +271,9 @@ class Conversation:
         if isinstance(part, parts.Interjection):
             return self._interject(turn, part, at)
         if isinstance(part, parts.HoldLine):
-            return [self._hold(turn, part.text.strip(), at)] if part.text.strip() and not turn.held else []
+            return self._hold(turn, part.text.strip(), at)
         told = turn.take(part, at)
-        self._is_greeting_due = self._is_greeting_due and not turn.has_spoken
+        self._greeting.is_due = self._greeting.is_due and not turn.has_spoken
         return told
 
     def _fail(self, turn: OpenTurn, reason: str, at: float) -> Command:
@@ -317,19 +288,13 @@ class Conversation:
         told: Commands = []
         if turn is not None:
             told = self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection"))
-        if self._is_greeting_due:
+        if self._greeting.is_due:
             told += self._greet_silently()
         return [*told, commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)]
 
     def _on_aside(self, part: parts.Aside, at: float) -> Commands:
-        match part:
-            case parts.Interjection():
-                return self._interject(self._turn, part, at)
-            case ToolAnswered():
-                return [commands.ShowToolResult(part)]
-            case parts.VoiceSettings():
-                return [commands.TuneVoice(part)]
-            case parts.PageMessage():
-                return [commands.TellPage(part)]
-            case _:
-                assert_never(part)
+        if isinstance(part, parts.Interjection):
+            return self._interject(self._turn, part, at)
+        if self._turn is not None and isinstance(part, ToolAnswered) and part.tool_call_id in self._turn.open_tools:
+            self._turn.tool_answered(part, at)
+        return [shown(part)]

@@ -3,6 +3,7 @@
 All of it is measured on words that the caller can hear: a stream that opened and says nothing is silence.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from service.conversation.call import Deadlines
@@ -25,6 +26,32 @@ GRACE = 0.5
 
 OWN_STALL = 0.2
 """A look that comes this much later than it was due tells of a stall of our own (seconds)."""
+
+
+class Holds:
+    """The hold lines of a call: one after the other, and never in two turns running."""
+
+    __slots__ = ("_has_held", "_next", "said")
+
+    def __init__(self) -> None:
+        self.said: set[str] = set()
+        """Those that the caller was told."""
+        self._next, self._has_held = 0, False
+
+    def may_hold(self, lines: Sequence[str]) -> bool:
+        """A turn begins: whether a hold line may be said in it."""
+        has_held, self._has_held = self._has_held, False
+        return bool(lines) and not has_held
+
+    def draw(self, lines: Sequence[str]) -> str:
+        """The next of the lines."""
+        self._next += 1
+        return lines[(self._next - 1) % len(lines)]
+
+    def told(self, line: str) -> None:
+        """A hold line was said in this turn: one of these, or the agent's own."""
+        self._has_held = True
+        self.said.add(line)
 
 
 class Patience:

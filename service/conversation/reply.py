@@ -68,6 +68,7 @@ class OpenTurn:
     fallback: Fallback | None = None
     action: Action | None = None
     open_tools: set[str] = field(default_factory=set)
+    """The ids of tools at work: its own, and those that outlived the turn it overtook."""
     tools_since: float = 0.0
     awaits_words: bool = True
     """Whether no word came since the request, or since a tool's answer."""
@@ -131,18 +132,20 @@ class OpenTurn:
                 self.tools_since = at
                 return [ShowToolCall(part)]
             case ToolAnswered():
-                self.open_tools.discard(part.tool_call_id)
-                self.waits_since = self.tool_answered_at = at
-                self.awaits_words = True
-                return [ShowToolResult(part)]
-            case VoiceSettings():
-                return [TuneVoice(part)]
-            case PageMessage():
-                return [TellPage(part)]
+                self.tool_answered(part, at)
+                return [shown(part)]
+            case VoiceSettings() | PageMessage():
+                return [shown(part)]
             case KnowledgeSought():
                 return []
             case _:
                 assert_never(part)
+
+    def tool_answered(self, answer: ToolAnswered, at: float) -> None:
+        """The wait for words begins anew."""
+        self.open_tools.discard(answer.tool_call_id)
+        self.waits_since = self.tool_answered_at = at
+        self.awaits_words = True
 
     def finish(self, policy: Policy, at: float) -> Say:
         """The final frame of a reply that ended well."""
@@ -156,10 +159,12 @@ class OpenTurn:
         """The final frame of a reply that did not; `is_rescued` hands the caller over to whom the policy names."""
         self.failure, self.action = reason, None
         self.fallback = self._fallback()
-        text = _spaced(self._line(policy.lines), after=self.text)
+        line = self._line(policy.lines)
         if is_rescued and policy.rescue is not None:
             self.action = policy.rescue.transfer
-            text += closing_words(self.action, policy, after=text or self.text)
+            # Who is handed over shall not be asked to say it again.
+            line = f"{line} {self.action.words}" if self.has_spoken else self.action.words or line
+        text = _spaced(line.strip(), after=self.text)
         self._hand_over(text, at)
         self.said.append(text)
         return self._final(text, at)
@@ -209,6 +214,19 @@ class OpenTurn:
         """All that the caller was to hear, the hold line where it was said."""
         at = self.said_before_hold
         return "".join((*self.said[:at], self.held, *self.said[at:]))
+
+
+def shown(part: ToolAnswered | VoiceSettings | PageMessage) -> Command:
+    """The command that carries a part which is no words, within a reply and beside it."""
+    match part:
+        case ToolAnswered():
+            return ShowToolResult(part)
+        case VoiceSettings():
+            return TuneVoice(part)
+        case PageMessage():
+            return TellPage(part)
+        case _:
+            assert_never(part)
 
 
 def closing_words(action: Action | None, policy: Policy, *, after: str) -> str:

@@ -90,4 +90,5 @@ def _record(turn: OpenTurn, at: float, said: int, result: _Heard, overtaken_by: 
         fallback=turn.fallback,
         chunks=turn.chunks,
         audible_gap=turn.audible_gap,
+        action=None if turn.final_at is None else turn.action,
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from types import UnionType
@@ -66,11 +66,13 @@ class ToolAnswered:
     is_successful: bool | None = None
     fault: str | None = None
     """Why it failed, in a word: for telemetry, never for the platform."""
+    error: str | None = field(default=None, compare=False)
+    """The class of what was raised, for telemetry, too."""
 
     def __post_init__(self) -> None:
         must_be(str, self.tool_call_id, self.content)
         must_be(bool | None, self.is_successful)
-        must_be(str | None, self.fault)
+        must_be(str | None, self.fault, self.error)
 
 
 Row = Utterance | DigitPressed | Note | ToolCalled | ToolAnswered

@@ -7,6 +7,7 @@ from service.llm.candidate import Candidate
 from service.llm.model import (
     AnswerBegun,
     AnswerEnded,
+    AnswerFiltered,
     AnswerRan,
     Delta,
     NothingSaid,
@@ -48,6 +49,10 @@ class Attempt:
         self.has_answered = False
         """Whether there is a word to speak, or a tool call began: from then on, it is an answer."""
         self.answered_at: float | None = None
+        self.heard_at = at
+        """When its latest words came."""
+        self.is_calling = False
+        """Whether a tool call began: of that, nothing is heard until it is whole."""
         self._longest = longest
         self._traceparent = traceparent
         self._thoughts = Thoughts()
@@ -77,13 +82,15 @@ class Attempt:
                 self.has_answered = True
                 return delta
             case ToolCallBegun():
-                self.has_answered = True
+                self.has_answered = self.is_calling = True
             case AnswerBegun():
                 self._begun = delta
             case AnswerEnded():
                 self._ended = delta
                 if delta.finish_reason == "length":  # the endpoint cut it: the sentence may want its end
                     raise AnswerRan
+                if delta.finish_reason == "content_filter":  # words or not: what was meant was not said
+                    raise AnswerFiltered
                 return self._words(self._speakable.feed(self._thoughts.flush()) + self._speakable.flush())
             case _:
                 assert_never(delta)

@@ -38,6 +38,7 @@ class Breaker:
         self._opens_for = rules.open_for
         self.is_closed = True
         self.open_until = 0.0
+        self._opened_at = float("-inf")
         self._is_trying = False
 
     def state(self, at: float) -> State:
@@ -54,9 +55,11 @@ class Breaker:
         """An attempt begins."""
         self._is_trying = self.state(at) is State.HALF_OPEN
 
-    def went_well(self, at: float) -> None:
-        """An attempt had its first words in time."""
+    def went_well(self, at: float, asked_at: float) -> None:
+        """An attempt had its first words in time, and did not break after them."""
         if not self.is_closed:
+            if asked_at < self._opened_at:
+                return  # it tells how the target was before
             self._seen.clear()
         self.is_closed, self._is_trying, self._opens_for = True, False, self._rules.open_for
         self._seen.append((at, True))
@@ -82,5 +85,5 @@ class Breaker:
     def open(self, at: float, seconds: float | None = None) -> None:
         """Leave the target alone from now on: for so many seconds, or the longest time."""
         longest = self._rules.open_at_most
-        self.is_closed, self._is_trying = False, False
+        self.is_closed, self._is_trying, self._opened_at = False, False, at
         self.open_until = max(self.open_until, at + min(longest if seconds is None else seconds, longest))

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from service.llm.breaker import Breaker, BreakerRules
 from service.llm.hedge import Hedger, HedgeRules
-from service.llm.model import AnswerRan, Endpoint, KeyRejected, QuotaExhausted, RateLimited
+from service.llm.model import AnswerFiltered, AnswerRan, Endpoint, KeyRejected, QuotaExhausted, RateLimited
 
 
 class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,6 +17,8 @@ class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
     warm_for: float = 120.0
     longest: int = 4000
     """Characters; about five minutes of speech."""
+    stalled_after: float = 1.0
+    """A target that has been silent for so long in the middle of its answer when the turn ends counts as failing."""
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,11 +48,16 @@ class Candidate:
         """Not for a while after it said that there are too many requests."""
         return at >= self._limited_until
 
-    def answered(self, at: float, *, in_time: bool) -> None:
+    def answered(self, at: float) -> None:
         """An attempt had its first words."""
         self._answered_at = at
-        if in_time:
-            self.breaker.went_well(at)
+
+    def ended(self, at: float, asked_at: float, *, silent_for: float) -> None:
+        """An answer that began in time came to its end; or its turn did, after so long a silence of the target's."""
+        if silent_for < self._rules.answer.stalled_after:
+            self.breaker.went_well(at, asked_at)
+        else:
+            self.breaker.went_badly(at)
 
     def failed(self, error: Exception, at: float, *, was_slow: bool) -> None:
         """An attempt ended in an error, before its first words or after them. `was_slow`: that counted already."""
@@ -63,7 +70,7 @@ class Candidate:
                     self.breaker.open(at, seconds)
                 elif not was_slow:
                     self.breaker.went_badly(at)
-            case AnswerRan():
-                self.breaker.told_nothing(at, is_outrun=False)  # a limit of ours, or of the target's options
+            case AnswerRan() | AnswerFiltered():  # a limit of ours or of the target's options; what a caller said
+                self.breaker.told_nothing(at, is_outrun=False)
             case _ if not was_slow:
                 self.breaker.went_badly(at)

@@ -7,7 +7,9 @@ Rule 3  A slow first attempt gets a second one beside it (a hedge): at the next 
         The first to speak wins; the others are closed before its words go on. One hedge a turn, within a budget.
 Rule 4  A target that is too slow for its deadline counts as failing, and the next one is asked beside it.
 Rule 5  Without another target, a failure that asking again might mend is asked again, once.
-Rule 6  Targets whose breaker is open are passed over; when all are, the first of them to close is asked nevertheless.
+Rule 6  An attempt is judged once, when it is over: first words in time are no credit to an answer that breaks later,
+        or that has stalled when its turn ends. A content filter's work and a limit of ours count for nothing.
+Rule 7  Targets whose breaker is open are passed over; when all are, the first of them to close is asked nevertheless.
 """
 
 import asyncio
@@ -32,11 +34,13 @@ class DependableModel:
         race = Race(self._order(), self._rules, messages, occasion, self._witness, tools=tools)
         attempt = await race.winner()
         error: BaseException | None = None
+        now = asyncio.get_running_loop().time
         try:
             for first in attempt.ready:
                 yield first
             async for delta in attempt.deltas:
                 if piece := attempt.take(delta):
+                    attempt.heard_at = now()
                     yield piece
         except BaseException as raised:
             error = raised

@@ -13,7 +13,7 @@ import httptools
 _READ_AHEAD = 1 << 20
 """Bytes that may wait unread before the server has to."""
 
-GATHER_SECONDS = 0.04
+GATHER_SECONDS = 0.1
 """So long may words wait for the next ones where nobody hears the difference: each frame has its price."""
 
 

@@ -38,15 +38,23 @@ class Message(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ToolExchange:
-    """A tool call of the model's and what the tool answered: one never goes without the other."""
+    """A tool call of the model's and what the tool answered: one never goes without the other.
+
+    The assistant's words directly before it are what the model said as it made the call.
+    """
 
     call: ToolCall
     result: str
+    is_parallel: bool = False
+    """Whether the model made this call in one round with the exchange before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as a model is told of it. `parameters` is the JSON schema of its arguments, an object's."""
+    """A tool as a model is told of it. `parameters` is the JSON schema of its arguments, an object's.
+
+    One whose objects all forbid other fields and require each of their own is held to by endpoints that can (strict).
+    """
 
     name: str
     description: str
@@ -166,6 +174,7 @@ class ModelError(Exception):
     |   +-- KeyRejected    the key is wrong or may not use this model
     |   +-- RequestRejected
     |   +-- QuotaExhausted
+    |   +-- AnswerFiltered the endpoint's content filter took the question, or cut the answer
     +-- ModelUnavailable   asking again might
         +-- RateLimited
         +-- ServerFailed
@@ -193,6 +202,10 @@ class RequestRejected(ModelRejected):
 
 class QuotaExhausted(ModelRejected):
     """The account has no money left."""
+
+
+class AnswerFiltered(ModelRejected):
+    """The endpoint's content filter did not take what was said, or cut the answer short."""
 
 
 class ModelUnavailable(ModelError):

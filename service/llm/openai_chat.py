@@ -12,24 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from service.llm.http import Connection, HttpFailed
 from service.llm.model import (
     NO_TOOLS,
     AnswerBegun,
     AnswerEnded,
     Delta,
-    Message,
     Messages,
     StreamBroken,
     ToolCall,
     ToolCallBegun,
-    ToolExchange,
     Toolset,
     Unreachable,
 )
 from service.llm.pool import Origin, Pool
+from service.llm.question import QuestionSpelling
 from service.llm.targets import Target
 from service.llm.wire import AnswerReader, begun_of, may_end_a_sentence, refusal_of
 
@@ -54,9 +51,7 @@ class OpenAIChat:
         self.name, self.model = target.label, target.model
         self.provider, self.address = target.provider, target.address
         self._target, self._key = target, key
-        counting = {"stream_options": {"include_usage": True}} if target.counts_tokens else {}
-        fields = {"model": target.model, "stream": True, **counting, **target.options}
-        self._request = msgspec.json.encode(fields)[:-1] + b',"messages":'  # the same bytes each time: see its test
+        self._spelling = QuestionSpelling(target)
         self._door: _Door | None = None
         self._opening = asyncio.Lock()
 
@@ -68,7 +63,7 @@ class OpenAIChat:
         reader = AnswerReader()
         has_begun = is_calling = False
         try:
-            async with door.pool.exchange(head, self._body(messages)) as answer:
+            async with door.pool.exchange(head, self._spelling.body(messages, tools)) as answer:
                 begun = await _accepted(answer)
                 has_begun = True
                 yield begun
@@ -92,12 +87,6 @@ class OpenAIChat:
         for call in _calls_of(reader):
             yield call
         yield AnswerEnded(reader.finish_reason, reader.usage)
-
-    def _body(self, messages: Messages) -> bytes:
-        wire: list[object] = []
-        for message in messages:
-            wire += (message,) if isinstance(message, Message) else _wire(message)
-        return b"%b%b}" % (self._request, msgspec.json.encode(wire))
 
     async def warm_up(self) -> None:
         try:
@@ -167,12 +156,3 @@ async def _accepted(answer: Connection) -> AnswerBegun:
     while len(body) < _REFUSAL_BYTES and (data := await answer.read()):
         body += data
     raise refusal_of(answer.status, answer.headers, body)
-
-
-def _wire(exchange: ToolExchange) -> list[object]:
-    call = exchange.call
-    function = {"name": call.name, "arguments": call.arguments}
-    return [
-        {"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]},
-        {"role": "tool", "tool_call_id": call.id, "content": exchange.result},
-    ]

@@ -60,10 +60,14 @@ class Race:
 
     async def ended(self, attempt: Attempt, error: BaseException | None) -> None:
         """The winner's answer is over: it came to its end, failed, or was cancelled."""
-        result = Result.ANSWERED if error is None else Result.CANCELLED
+        result, at = Result.ANSWERED if error is None else Result.CANCELLED, self._now()
         if isinstance(error, Exception):
             result = Result.FAILED
-            attempt.candidate.failed(error, self._now(), was_slow=attempt.is_slow)
+            attempt.candidate.failed(error, at, was_slow=attempt.is_slow)
+        elif not attempt.is_slow:  # that counted already
+            was_waiting = isinstance(error, asyncio.CancelledError) and not attempt.is_calling
+            silent_for = at - attempt.heard_at if was_waiting else 0.0
+            attempt.candidate.ended(at, attempt.asked_at, silent_for=silent_for)
         self._tell(attempt, result, error)
         await attempt.close()
 
@@ -124,7 +128,7 @@ class Race:
     def _start(self, candidate: Candidate, cause: Cause) -> Attempt:
         at = self._now()
         candidate.breaker.begun(at)
-        header = self._witness.traceparent(self._occasion)
+        header = self._header()
         deltas = candidate.endpoint.ask(self._messages, header, self._tools)
         attempt = Attempt(candidate, deltas, cause, at, self._rules.answer.longest, traceparent=header)
         self._running[self._tasks.create_task(self._begin(attempt))] = attempt
@@ -146,13 +150,13 @@ class Race:
         except Exception as error:  # noqa: BLE001 - whatever it is, another attempt may do better
             await attempt.close()  # the error may be ours, and its stream go on
             return error
-        attempt.answered_at = self._now()
+        attempt.answered_at = attempt.heard_at = self._now()
         return None
 
     def _won(self, attempt: Attempt) -> None:
         self._winner = attempt
         at, candidate, first = self._now(), attempt.candidate, self._first
-        candidate.answered(at, in_time=not attempt.is_slow)
+        candidate.answered(at)
         if not self._has_reached:
             first.candidate.hedger.waited(reached=False)
         if attempt is first or first in self._running.values():  # if it lost: it would have taken at least as long
@@ -177,6 +181,13 @@ class Race:
             loser.candidate.breaker.told_nothing(self._now(), is_outrun=is_outrun)
             self._tell(loser, Result.LOST if self._winner is not None else Result.CANCELLED, None)
             await loser.close()
+
+    def _header(self) -> str | None:
+        try:
+            return self._witness.traceparent(self._occasion)
+        except Exception as failure:  # noqa: BLE001 - what cannot be traced is asked nevertheless
+            self._loop.call_exception_handler({"message": "a witness failed", "exception": failure})
+            return None
 
     def _tell(self, attempt: Attempt, result: Result, error: BaseException | None) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field, structs
 
@@ -23,7 +24,7 @@ _PROVIDERS: dict[ProviderName, _Usual] = {
     "vllm": _Usual("http://127.0.0.1:8000/v1", ""),
     "llama.cpp": _Usual("http://127.0.0.1:8080/v1", ""),
 }
-_OURS = {"model", "messages", "stream", "stream_options", "tools", "n"}
+_OURS = {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "n"}
 
 
 class TargetError(ValueError):
@@ -52,6 +53,8 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
     """Fields of the request as they stand: temperature, max_completion_tokens, reasoning_effort, service_tier."""
     counts_tokens: bool = True
     """Whether to ask for the token counts of a stream; off for an endpoint that refuses stream_options."""
+    strict_tools: bool | None = None
+    """Whether the endpoint can hold the model to the tools' schemas; as the provider is known to unless given."""
 
     def __post_init__(self) -> None:
         if mine := sorted(_OURS & set(self.options)):
@@ -68,6 +71,14 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def address(self) -> str:
         return self.base_url or _PROVIDERS[self.provider].base_url
+
+    @property
+    def has_strict_tools(self) -> bool:
+        """Of `openai` only at its own addresses: elsewhere nobody knows."""
+        if self.strict_tools is not None:
+            return self.strict_tools
+        host = urlsplit(self.address).hostname or ""
+        return self.provider == "azure" or (self.provider == "openai" and f".{host}".endswith(".api.openai.com"))
 
     @property
     def key_variable(self) -> str:

@@ -7,6 +7,7 @@ without goes on with that call, or with the last.
 """
 
 from collections.abc import Iterable
+from uuid import uuid4
 
 import msgspec
 from msgspec import Struct
@@ -57,7 +58,7 @@ class ToolCalls:
         if call is None:
             if len(self._calls) == _MOST_CALLS:
                 raise StreamBroken
-            call = _Open(delta.index, delta.id or f"call_{len(self._calls)}")
+            call = _Open(delta.index, delta.id or f"call_{uuid4().hex}")  # of all turns, none has it twice
             self._calls.append(call)
         if function.name and function.name != call.name:
             call.name += function.name

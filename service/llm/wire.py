@@ -5,6 +5,7 @@ Bytes are decoded once, and chunks that arrived in one read leave as one piece o
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from service.llm.model import (
     AnswerBegun,
+    AnswerFiltered,
     KeyRejected,
     ModelError,
     QuotaExhausted,
@@ -27,7 +29,11 @@ _MAX_EVENT = 1 << 20
 """Bytes of one event; an endpoint that sends more without a line break is not one."""
 
 _SHORTEST_CHUNK = 20
-"""A line of fewer bytes holds no chunk."""
+"""A line of fewer bytes holds no words."""
+
+_DONE = b"[DONE]"
+_NO_CHUNK = {b"", _DONE}
+_LONGEST_DATE = 40
 
 
 class _Delta(Struct, frozen=True):
@@ -43,6 +49,7 @@ class _Choice(Struct, frozen=True):
 class _Fault(Struct, frozen=True):
     code: str | int | None = None
     type: str | None = None
+    metadata: Any = None
 
 
 class _InputDetails(Struct, frozen=True):
@@ -66,7 +73,9 @@ class _Chunk(Struct, frozen=True):
     usage: Any = None
 
 
-may_end_a_sentence = re.compile(rb"""[.!?]["' \\)]|\[DONE\]|\xe3\x80\x82|\xef\xbc[\x81\x9f]""").search
+may_end_a_sentence = re.compile(  # begun by one set of bytes, it costs a third of what plain alternatives do
+    rb"""[.!?[\xe3\xef](?:(?<=[.!?])["' \\)]|(?<=\[)DONE\]|(?<=\xe3)\x80\x82|(?<=\xef)\xbc[\x81\x9f])"""
+).search
 """Whether these bytes of a stream may hold the end of a sentence, or of the answer: then they should not wait."""
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -104,8 +113,8 @@ class AnswerReader:
         for line in lines:
             if not line.startswith(b"data:"):
                 continue  # a comment, an event's name or its end
-            if len(line) < _SHORTEST_CHUNK and line[5:].strip() == b"[DONE]":
-                self.is_done = True
+            if len(line) < _SHORTEST_CHUNK and (word := line[5:].strip()) in _NO_CHUNK:
+                self.is_done = self.is_done or word == _DONE
                 continue
             chunk = _decode(line[5:])
             for choice in chunk.choices or ():
@@ -136,14 +145,20 @@ def begun_of(headers: Mapping[str, str]) -> AnswerBegun:
 
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
     """The error of an answer whose HTTP status is not 200."""
-    error = _class_of_status(status, body)
+    try:
+        fault = msgspec.json.decode(body, type=_Chunk).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fault = None
+    error = _class_of_status(status, fault if isinstance(fault, _Fault) else _Fault())
     error.request_id = begun_of(headers).request_id
     if isinstance(error, RateLimited):
-        error.retry_after = _seconds(headers.get("retry-after"))
+        error.retry_after = _patience(headers)
     return error
 
 
-def _class_of_status(status: int, body: bytes) -> ModelError:
+def _class_of_status(status: int, fault: _Fault) -> ModelError:
+    if _is_filtered(fault):
+        return AnswerFiltered()
     if status in (401, 403):
         return KeyRejected()
     if status == 402:  # noqa: PLR2004 - as some providers spell an empty account
@@ -152,18 +167,22 @@ def _class_of_status(status: int, body: bytes) -> ModelError:
         return ServerFailed()
     if status != 429:  # noqa: PLR2004
         return RequestRejected()
-    try:
-        error = msgspec.json.decode(body, type=_Chunk).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = None
-    return QuotaExhausted() if isinstance(error, _Fault) and error.code in _QUOTA else RateLimited()
+    return QuotaExhausted() if fault.code in _QUOTA else RateLimited()
 
 
 def _class_of_fault(fault: _Fault | str) -> ModelError:
     """An error told inside the stream: it began, so its kind is a guess."""
-    if isinstance(fault, _Fault) and isinstance(fault.code, int) and fault.code >= 400:  # noqa: PLR2004
-        return _class_of_status(fault.code, b"")
-    return StreamBroken()
+    if isinstance(fault, str):
+        return StreamBroken()
+    if isinstance(fault.code, int) and fault.code >= 400:  # noqa: PLR2004
+        return _class_of_status(fault.code, fault)
+    return AnswerFiltered() if _is_filtered(fault) else StreamBroken()
+
+
+def _is_filtered(fault: _Fault) -> bool:
+    """Azure tells the code; OpenRouter what was flagged, under a 403 that is not about the key."""
+    flagged = isinstance(fault.metadata, dict) and "flagged_input" in fault.metadata
+    return flagged or fault.code == "content_filter"
 
 
 def _usage_of(told: Any) -> Usage | None:
@@ -181,6 +200,19 @@ def _count(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() and len(text) <= 12 else None  # noqa: PLR2004
 
 
-def _seconds(text: str | None) -> float | None:
-    """A Retry-After in seconds; one that is a date counts as not told."""
+def _patience(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the endpoint takes requests again. A date is told by the server's clock, and read by it."""
+    milliseconds, told = _number(headers.get("retry-after-ms")), headers.get("retry-after", "")
+    if milliseconds is not None:
+        return milliseconds / 1000
+    if (seconds := _number(told)) is not None or len(told) > _LONGEST_DATE:
+        return seconds
+    try:
+        until = parsedate_to_datetime(told) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError, OverflowError):  # TypeError: of only one, the time zone is known
+        return None
+    return max(0.0, until.total_seconds())
+
+
+def _number(text: str | None) -> float | None:
     return float(text) if text is not None and text.replace(".", "", 1).isdecimal() and len(text) <= 12 else None  # noqa: PLR2004

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from service.conversation.call import Outcome, TurnRecord
+from service.conversation.parts import KnowledgeSought
 from service.llm.model import Usage
 from service.llm.records import AttemptRecord, Cause
+from service.observability.frames import ACTIONS
+from service.observability.tools import OK, SeenTool
+from service.observability.watch import ServedBy
 
-Value = str | bool | int | float | tuple[str, ...]
+Value = str | bool | int | float | tuple[str, ...] | tuple[float, ...]
 Attributes = dict[str, Value]
 Happening = tuple[str, float, Attributes]
 """An event of a span: its name, its moment, and more."""
@@ -24,6 +28,7 @@ LINK_KIND = "cuebox.link.kind"
 _PROVIDERS = {"azure": "azure.ai.openai"}  # the others are called the same there, or not known there
 _LONGEST = 64
 """Characters kept of a word that an endpoint chose."""
+_LONGEST_ID, _LONGEST_CONTENT = 200, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,14 @@ def of_handshake(call_id: str, route: str) -> Attributes:
     return known | {"network.protocol.name": "websocket", CONVERSATION: call_id}
 
 
-def of_turn(call_id: str, agent: str, record: TurnRecord, answered: "tuple[str, str] | None") -> Attributes:
+def of_turn(call_id: str, by: ServedBy, record: TurnRecord, answered: "tuple[str, str] | None") -> Attributes:
     """The attributes of a turn's root span. `answered` are the provider and the model of the answer."""
     provider, model = answered or (None, None)
     return _known(
         {
             "gen_ai.operation.name": "invoke_agent",
-            "gen_ai.agent.name": agent,
+            "gen_ai.agent.name": by.agent,
+            "gen_ai.agent.version": by.folder_hash or None,
             "gen_ai.provider.name": provider,
             "gen_ai.request.model": model,
             CONVERSATION: call_id,
@@ -75,6 +81,8 @@ def of_turn(call_id: str, agent: str, record: TurnRecord, answered: "tuple[str, 
             "cuebox.turn.heard_share": round(record.heard_share, 3),
             "cuebox.turn.heard_unknown": record.is_heard_unknown,
             "cuebox.turn.chunks": record.chunks,
+            "cuebox.turn.action": None if record.action is None else ACTIONS[type(record.action)],
+            "cuebox.turn.rescued": record.is_rescued or None,
             ERROR: (record.reason or "_OTHER") if record.outcome is Outcome.FAILED else None,
         }
     )
@@ -118,6 +126,40 @@ def of_attempt(attempt: AttemptRecord, provider: Provider) -> Attributes:
             "cuebox.attempt.breaker": attempt.breaker.value,
             "cuebox.attempt.request_id": attempt.request_id and attempt.request_id[:_LONGEST],
             ERROR: attempt.error,
+        }
+    )
+
+
+def of_tool(call_id: str, tool: SeenTool, *, with_content: bool) -> Attributes:
+    """The attributes of one call of a tool; what it was told and what it answered are content."""
+    content = {"gen_ai.tool.call.arguments": tool.asked.arguments[:_LONGEST_CONTENT]} if with_content else {}
+    if with_content and tool.answer is not None:
+        content["gen_ai.tool.call.result"] = tool.answer.content[:_LONGEST_CONTENT]
+    return _known(
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": tool.name,
+            "gen_ai.tool.type": "function",
+            "gen_ai.tool.call.id": tool.asked.tool_call_id[:_LONGEST_ID],
+            CONVERSATION: call_id,
+            "cuebox.tool.result": tool.result,
+            ERROR: None if tool.result == OK else tool.result,
+            **content,
+        }
+    )
+
+
+def of_knowledge(sought: KnowledgeSought | None) -> Attributes:
+    """What a turn's root span tells of the search for knowledge: which passages, never their words."""
+    if sought is None:
+        return {}
+    return _known(
+        {
+            "cuebox.knowledge.result": sought.result.value,
+            "cuebox.knowledge.ids": tuple(passage for passage, _ in sought.passages) or None,
+            "cuebox.knowledge.scores": tuple(round(score, 4) for _, score in sought.passages) or None,
+            "cuebox.knowledge.waited": round(sought.waited, 4),
+            "cuebox.knowledge.took": None if sought.took is None else round(sought.took, 4),
         }
     )
 

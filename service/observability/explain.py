@@ -31,6 +31,10 @@ class CallUnknown(Exception):
         """Calls that the log does know, the latest last."""
 
 
+_Tool = tuple[str, str, int | None]
+"""Its name, its result, and the milliseconds that it took."""
+
+
 class _Turn(Struct):
     turn_id: int
     turn_index: int
@@ -53,6 +57,17 @@ class _Turn(Struct):
     agent_said: str = ""
     trace_id: str | None = None
     traced: bool = False
+    tools: list[_Tool] = []
+    knowledge: str | None = None
+    passages: int = 0
+    knowledge_waited: float = 0.0
+    action: str | None = None
+    rescued: bool = False
+
+
+class _Late(Struct):
+    turn_id: int
+    tools: list[_Tool]
 
 
 class _Flight(Struct):
@@ -66,11 +81,13 @@ class _Ended(Struct):
     lines: int = 1
     oddities: dict[str, int] = {}
     trace_id: str | None = None
+    agent: str = ""
 
 
 _KINDS: Mapping[str, type[Struct]] = {
     "turn.settled": _Turn,
     "call.flight": _Flight,
+    "tool.outlived_turn": _Late,
     "call.ended": _Ended,
 }
 
@@ -124,6 +141,8 @@ def _entries(found: Iterable[tuple[float, dict[str, Any]]]) -> Iterator[_Entry]:
         match _known(facts):
             case _Turn() as turn:
                 yield _of_turn(moment, turn)
+            case _Late() as late:
+                yield _Entry(moment, f"of turn {late.turn_id}: {_used(late.tools)}")
             case _Flight() as flight:
                 yield _of_flight(moment, flight)
             case _Ended():
@@ -145,7 +164,12 @@ def _headline(call_id: str, lines: Iterable[Mapping[str, Any]]) -> list[Text]:
     for facts in lines:
         if isinstance(ended := _known(facts), _Ended):
             turns = ", ".join(f"{count} {_plain(outcome)}" for outcome, count in ended.turns.items()) or "none"
-            told = [_took("", ended.duration), f"turns: {turns}", f"{ended.lines} lines" if ended.lines > 1 else ""]
+            told = [
+                f"agent {_plain(ended.agent)}" if ended.agent else "",
+                _took("", ended.duration),
+                f"turns: {turns}",
+                f"{ended.lines} lines" if ended.lines > 1 else "",
+            ]
             odd = ", ".join(_plain(oddity) for oddity in ended.oddities)
             told += [f"oddities: {odd}" if odd else "", f"trace {_plain(ended.trace_id)}" if ended.trace_id else ""]
             text.append("".join(f" · {each}" for each in told if each), style="not bold")
@@ -164,6 +188,9 @@ def _of_turn(moment: float, turn: _Turn) -> _Entry:
     then = [
         "a hold line was spoken" if turn.held else "",
         f"ended with the line: {turn.fallback}" if turn.fallback else "",
+        _used(turn.tools),
+        _sought(turn),
+        f"action: {turn.action.replace('_', ' ')}{', to rescue the caller' * turn.rescued}" if turn.action else "",
         f"the caller heard nothing for {turn.audible_gap:.1f} s in mid-answer" if turn.audible_gap > 0.5 else "",  # noqa: PLR2004
         _took(f"{turn.target} spoke", turn.model_time_to_first_words) if turn.target else "",
         f"caller: {turn.caller_said}" if turn.caller_said else "",
@@ -173,6 +200,18 @@ def _of_turn(moment: float, turn: _Turn) -> _Entry:
     details = [" · ".join(each for each in first if each), *(each for each in then if each)]
     text = f"turn {turn.turn_id}, {turn.prompt.replace('_', ' ')}: {turn.outcome}{why}"
     return _Entry(moment - turn.settled_after, text, _STYLES.get(turn.outcome, ""), details)
+
+
+def _used(tools: list[_Tool]) -> str:
+    times = ((name, result, "" if ms is None else f" after {ms / 1000:.2f} s") for name, result, ms in tools)
+    return "; ".join(f"tool {name}: {result}{took}" for name, result, took in times)
+
+
+def _sought(turn: _Turn) -> str:
+    if turn.knowledge is None:
+        return ""
+    waited = f", waited for {turn.knowledge_waited:.2f} s" if turn.knowledge_waited >= 0.01 else ""  # noqa: PLR2004
+    return f"knowledge: {turn.knowledge}, {turn.passages} passages{waited}"
 
 
 def _of_flight(moment: float, flight: _Flight) -> _Entry:

@@ -52,7 +52,7 @@ class FlightRecorder(Part):
                 return
             call = self._calls[call_id] = _Call(event.at)
         at, note = event.at, call.frames.append
-        if (kind := FRAMES_IN.get(type(event))) is not None:
+        if type(event) is not events.ReplyDrafted and (kind := FRAMES_IN.get(type(event))) is not None:
             transcript = getattr(event, "transcript", None)
             note((at, "in", kind, getattr(event, "turn_id", None), 0 if transcript is None else len(transcript)))
         for command in answer:

@@ -1,10 +1,11 @@
-"""What the frames of a line are called, in metrics and in the flight recorder."""
+"""What the frames of a line and the actions on them are called, in metrics, logs and the flight recorder."""
 
 from collections.abc import Mapping
 
 from service.conversation import commands, events
 from service.conversation.commands import Command
 from service.conversation.events import Event
+from service.conversation.parts import Action, HangUp, PressDigits, Transfer
 
 FRAMES_IN: Mapping[type[Event], str] = {
     events.Pinged: "ping",
@@ -22,3 +23,4 @@ FRAMES_OUT: Mapping[type[Command], str] = {
     commands.TuneVoice: "voice",
     commands.TellPage: "page",
 }
+ACTIONS: Mapping[type[Action], str] = {HangUp: "hang_up", Transfer: "transfer", PressDigits: "press_digits"}

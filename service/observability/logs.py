@@ -21,7 +21,9 @@ from service.conversation.events import Event, Oddity
 from service.conversation.verdict import Hearsay, LineMissed, WebhookPosted
 from service.llm.records import AttemptRecord, Cause, Result
 from service.observability.faults import innermost, where
-from service.observability.watch import Part, SeenTurn
+from service.observability.frames import ACTIONS
+from service.observability.tools import BROKEN, SeenTool, told
+from service.observability.watch import Part, SeenTurn, ServedBy
 from service.observability.words import Words
 
 REFUSALS_EVERY = 60.0
@@ -93,6 +95,11 @@ class CallLog(Part):
         self._trace_of_call = trace_of_call
         self._clock = clock
         self._refused: dict[str, tuple[float, int]] = {}
+        self._agents: dict[str, dict[str, object]] = {}
+
+    def took(self, call_id: str, served_by: ServedBy) -> None:
+        if served_by.agent:
+            self._agents[call_id] = {"agent": served_by.agent, "folder_hash": served_by.folder_hash}
 
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
         match event:
@@ -110,13 +117,26 @@ class CallLog(Part):
     def settled(self, turn: SeenTurn, record: TurnRecord) -> None:
         said = {} if self._words is None else self._words.said(turn.call_id)
         trace = {} if turn.trace is None else {"trace_id": turn.trace.hex, "traced": turn.exemplar is not None}
-        self._log.info("turn.settled", call_id=turn.call_id, **trace, **_turn(record), **_model(turn), **said)
+        agent = self._agents.get(turn.call_id, {})
+        about = {**agent, **trace, **_turn(record), **_model(turn), **_agents_work(turn), **said}
+        self._log.info("turn.settled", call_id=turn.call_id, **about)
+
+    def used(self, tool: SeenTool, turn: SeenTurn) -> None:
+        """One that failed, or outlived its turn: the turn's line has all others."""
+        if tool.result in BROKEN:
+            error = None if tool.answer is None else tool.answer.error
+            about = {"turn_index": turn.index, "tool": tool.name, "result": tool.result, "error": error}
+            self._log.warning("tool.failed", call_id=turn.call_id, **about)
+        if turn.record is not None:
+            about = {"turn_id": turn.turn_id, "turn_index": turn.index, "tools": told([tool])}
+            self._log.info("tool.outlived_turn", call_id=turn.call_id, **about)
 
     def ended(self, call_id: str, record: CallRecord | None) -> None:
+        agent = self._agents.pop(call_id, {})
         if record is not None:
             trace_id = self._trace_of_call(call_id)
             trace = {} if trace_id is None else {"trace_id": trace_id}
-            self._log.info("call.ended", call_id=call_id, **trace, **_call(record))
+            self._log.info("call.ended", call_id=call_id, **agent, **trace, **_call(record))
         if self._words is not None:
             self._words.ended(call_id)
 
@@ -207,6 +227,17 @@ def _model(turn: SeenTurn) -> dict[str, object]:
         first_words = _seconds(answer.asked_at, answer.first_words_at)
         told |= {"target": answer.target, "model_time_to_first_words": first_words}
     return told
+
+
+def _agents_work(turn: SeenTurn) -> dict[str, object]:
+    """Tools, knowledge and action of a turn, where it had them."""
+    work: dict[str, object] = {"tools": told(turn.tools)} if turn.tools else {}
+    if (sought := turn.knowledge) is not None:
+        work |= {"knowledge": sought.result.value, "passages": len(sought.passages)}
+        work |= {"knowledge_waited": round(sought.waited, 4)}
+    if turn.record is not None and turn.record.action is not None:
+        work |= {"action": ACTIONS[type(turn.record.action)], "rescued": turn.record.is_rescued}
+    return work
 
 
 def _call(call: CallRecord) -> dict[str, object]:

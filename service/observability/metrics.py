@@ -5,18 +5,21 @@ Labels have closed sets of values, and every series is there from the start, at 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import TypeVar
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, Metric, ProcessCollector
 
 from service.conversation.call import Fallback, Outcome, Prompt
 from service.conversation.events import Oddity
 from service.llm import model
 from service.llm.records import Cause, Result
+from service.observability.agent_metrics import AgentMetrics
+from service.observability.children import each, of, these
 
 SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 1.8, 2.0, 2.5, 3.0, 4.5, 6.0, 10.0)
 """Bucket edges of what callers wait for: one at each deadline and at each threshold of an objective."""
+COARSER = tuple(edge for edge in SECONDS if edge not in {0.4, 0.6, 0.7, 0.9, 1.2, 1.8, 2.5, 6.0})
+"""For what nobody is promised: each edge is a series, for every target one more."""
 
 MODEL_ERRORS = tuple(
     error.__name__
@@ -24,6 +27,7 @@ MODEL_ERRORS = tuple(
         model.KeyRejected,
         model.RequestRejected,
         model.QuotaExhausted,
+        model.AnswerFiltered,
         model.RateLimited,
         model.ServerFailed,
         model.Unreachable,
@@ -48,21 +52,6 @@ WEBHOOKS = (
 SPANS = ("exported", "dropped", "failed")
 PARTS = ("logs", "metrics", "traces", "flight_recorder")
 
-Child = TypeVar("Child", Counter, Gauge, Histogram)
-
-
-def _of(metric: Child, values: Iterable[str]) -> dict[str, Child]:
-    """The children of a metric with one label: the hot path looks no labels up."""
-    return {value: metric.labels(value) for value in values}
-
-
-def _each(metric: Child, *values: Iterable[str]) -> dict[tuple[str, ...], Child]:
-    return _these(metric, product(*values))
-
-
-def _these(metric: Child, labels: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], Child]:
-    return {values: metric.labels(*values) for values in labels}
-
 
 class TurnMetrics:
     """What callers hear, told at each turn's settlement."""
@@ -73,14 +62,14 @@ class TurnMetrics:
 
         text = "Settled turns. Interrupt rate = interrupted / (completed + interrupted)."
         turns = counter("cuebox_turns_total", text, "prompt", "outcome")
-        self.turns = _each(turns, [prompt.value for prompt in Prompt], [outcome.value for outcome in Outcome])
+        self.turns = each(turns, [prompt.value for prompt in Prompt], [outcome.value for outcome in Outcome])
         text = "Turns by what became of their first words. The objective counts sent and failed; a fallback is failed."
-        self.first_chunk = _of(counter("cuebox_turn_first_chunk_total", text, "result"), FIRST_CHUNK)
-        self.failures = _of(counter("cuebox_turn_failures_total", "Turns that failed, by why.", "reason"), REASONS)
+        self.first_chunk = of(counter("cuebox_turn_first_chunk_total", text, "result"), FIRST_CHUNK)
+        self.failures = of(counter("cuebox_turn_failures_total", "Turns that failed, by why.", "reason"), REASONS)
         text = "Completed and interrupted turns: could what was heard be aligned with what was said?"
-        self.heard = _of(counter("cuebox_turns_heard_total", text, "how"), ("aligned", "unknown"))
+        self.heard = of(counter("cuebox_turns_heard_total", text, "how"), ("aligned", "unknown"))
         fallbacks = counter("cuebox_turn_fallbacks_total", "Lines of ours that ended a failed turn.", "line")
-        self.fallbacks = _of(fallbacks, [fallback.value for fallback in Fallback])
+        self.fallbacks = of(fallbacks, [fallback.value for fallback in Fallback])
         self.holds = counter("cuebox_turn_holds_total", "Hold lines that bridged a slow answer.")
         self.in_progress = Gauge("cuebox_turns_in_progress", "Replies being made now.", registry=registry)
         self._time(registry)
@@ -92,32 +81,32 @@ class TurnMetrics:
 
         name = "cuebox_turn_time_to_first_chunk_seconds"
         text = "From the request to the answer's first words, handed to the line. Holds and fallbacks are no answer."
-        self.first_words = _of(histogram(name, text, SECONDS, "prompt"), [prompt.value for prompt in Prompt])
+        self.first_words = of(histogram(name, text, SECONDS, "prompt"), [prompt.value for prompt in Prompt])
         name = "cuebox_turn_time_to_first_sentence_seconds"
         text = "From the request to the answer's first sentence, when the platform begins to speak. Without greetings."
         self.first_sentence = histogram(name, text, SECONDS)
         text = "From the request to the reply's end: its final frame, or what overtook it."
-        edges: tuple[float, ...] = (1.0, 2.0, 4.5, 8.0, 13.0, 25.0)
-        self.duration = _of(histogram("cuebox_turn_duration_seconds", text, edges, "outcome"), (*HEARD, "failed"))
+        edges: tuple[float, ...] = (2.0, 4.5, 25.0)
+        self.duration = of(histogram("cuebox_turn_duration_seconds", text, edges, "outcome"), (*HEARD, "failed"))
         text = "The longest that a caller had nothing left to hear in mid-answer, by estimate; 0 for most."
-        edges = (0.1, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0)
+        edges = (0.3, 0.5, 1.0, 2.0)
         self.audible_gap = histogram("cuebox_turn_audible_gap_seconds", text, edges)
         text = "From a newer request to the end of the attempt that it cancelled."
-        edges = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+        edges = (0.005, 0.02, 0.1, 0.5)
         self.cancel_to_silence = histogram("cuebox_cancel_to_silence_seconds", text, edges)
         text = "Our own share of the time to the first words: what the model did not take. Turns of one attempt only."
-        edges = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+        edges = (0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
         self.overhead = histogram("cuebox_overhead_seconds", text, edges)
 
     def _measure(self, registry: CollectorRegistry) -> None:
-        edges = (5, 10, 20, 40, 60, 100, 200)
+        edges = (10, 20, 40, 80, 160)
         words = Histogram("cuebox_turn_words", "Words said in a turn.", ["outcome"], registry=registry, buckets=edges)
-        self.words = _of(words, HEARD)
+        self.words = of(words, HEARD)
         self.heard_share = Histogram(
             "cuebox_turn_heard_share",
             "Share of its words that the caller heard of an interrupted turn.",
             registry=registry,
-            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+            buckets=(0.1, 0.25, 0.5, 0.75, 0.9),
         )
 
 
@@ -131,35 +120,35 @@ class ModelMetrics:
             return Counter(name, text, ["target", *labels], registry=registry)
 
         def gauge(name: str, text: str) -> dict[str, Gauge]:
-            return _of(Gauge(name, text, ["target"], registry=registry), names)
+            return of(Gauge(name, text, ["target"], registry=registry), names)
 
         attempts = counter("cuebox_model_attempts_total", "Requests to a model.", "model", "cause", "result")
         causes, results = [cause.value for cause in Cause], [result.value for result in Result]
-        self.attempts = _these(attempts, ((*target, *how) for target in targets for how in product(causes, results)))
+        self.attempts = these(attempts, ((*target, *how) for target in targets for how in product(causes, results)))
         errors = counter("cuebox_model_errors_total", "Requests to a model that failed, by class.", "error")
-        self.errors = _each(errors, names, (*MODEL_ERRORS, "other"))
-        self.first_words = _these(
+        self.errors = each(errors, names, (*MODEL_ERRORS, "other"))
+        self.first_words = these(
             Histogram(
                 "cuebox_model_time_to_first_words_seconds",
                 "From a request to the model to its first words that can be spoken, or a tool call.",
                 ["target", "model"],
                 registry=registry,
-                buckets=SECONDS,
+                buckets=COARSER,
             ),
             targets,
         )
         hedges = counter(
             "cuebox_model_hedges_total", "Second attempts beside a slow one, by who spoke first.", "result"
         )
-        self.hedges = _each(hedges, names, ("won", "lost"))
+        self.hedges = each(hedges, names, ("won", "lost"))
         text = "Input tokens of attempts that lost: what hedging costs. An estimate, from the winner's count."
-        self.hedge_tokens = _of(counter("cuebox_model_hedge_tokens_total", text), names)
+        self.hedge_tokens = of(counter("cuebox_model_hedge_tokens_total", text), names)
         text = "Tokens as endpoints count them, of answers that came to their end. input_cached is part of input."
         tokens = counter("cuebox_model_tokens_total", text, "model", "kind")
         kinds = ("input", "input_cached", "output", "reasoning")
-        self.tokens = _these(tokens, ((*target, kind) for target in targets for kind in kinds))
+        self.tokens = these(tokens, ((*target, kind) for target in targets for kind in kinds))
         text = "What those tokens cost by the price table; nothing for a model that is not in it."
-        self.cost = _these(counter("cuebox_model_cost_dollars_total", text, "model"), targets)
+        self.cost = these(counter("cuebox_model_cost_dollars_total", text, "model"), targets)
         self.requests_left = gauge("cuebox_model_requests_left", "Requests left of the rate limit; NaN while untold.")
         self.tokens_left = gauge("cuebox_model_tokens_left", "Tokens left of the rate limit; NaN while untold.")
         for left in [*self.requests_left.values(), *self.tokens_left.values()]:
@@ -179,10 +168,10 @@ class CallMetrics:
 
         self.open = Gauge("cuebox_calls_open", "Calls that have a line now.", registry=registry)
         calls = counter("cuebox_calls_total", "Calls that came; one that dials again is the same call.", "result")
-        self.calls = _of(calls, ("accepted", "refused_path"))
+        self.calls = of(calls, ("accepted", "refused_path"))
         closed = counter("cuebox_lines_closed_total", "Lines that ended, by who ended them.", "initiator", "reason")
-        self.closed = _these(closed, CLOSES)
-        edges = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
+        self.closed = these(closed, CLOSES)
+        edges = (30.0, 120.0, 300.0, 1800.0)
         self.duration = histogram(
             "cuebox_call_duration_seconds", "From a call's first line to its last one's end.", edges
         )
@@ -194,13 +183,13 @@ class CallMetrics:
         self.frames_in = {kind: frames.labels("in", kind) for kind in FRAMES_IN}
         self.frames_out = {kind: frames.labels("out", kind) for kind in FRAMES_OUT}
         odd = counter("cuebox_oddities_total", "Calls in which the other side did what it should not.", "oddity")
-        self.oddities = _of(odd, [oddity.value for oddity in Oddity])
+        self.oddities = of(odd, [oddity.value for oddity in Oddity])
         broken = counter(
             "cuebox_assumptions_broken_total", "Calls that contradict what we assume of the platform.", "assumption"
         )
-        self.assumptions = _of(broken, assumptions)
+        self.assumptions = of(broken, assumptions)
         text = "How long a ping may have waited for us: by how much the event loop was late when it was answered."
-        self.pong_delay = histogram("cuebox_pong_delay_seconds", text, (0.05, 0.1, 0.5, 1.0, 2.0, 5.0))
+        self.pong_delay = histogram("cuebox_pong_delay_seconds", text, (0.1, 0.5, 1.0, 2.0, 5.0))
         self.pongs_late = counter("cuebox_pongs_late_total", "Pings that may have waited for longer than 2 s.")
 
 
@@ -210,14 +199,16 @@ class PlatformMetrics:
     def __init__(self, registry: CollectorRegistry, reasons: Sequence[str]) -> None:
         text = "Webhooks that were posted here, by what became of them. Only accepted ones change anything."
         webhooks = Counter("cuebox_webhooks_total", text, ["event", "result"], registry=registry)
-        self.webhooks = _these(webhooks, WEBHOOKS)
+        self.webhooks = these(webhooks, WEBHOOKS)
         text = "Calls that the platform says are over, by its own reason."
-        self.calls = _of(
+        self.calls = of(
             Counter("cuebox_platform_calls_total", text, ["disconnection_reason"], registry=registry), reasons
         )
-        text = "Calls that the platform says began, and that had no line here within 10 s."
+        text = (
+            "Calls whose start this machine was told of, without a line here within 10 s; another machine may have it."
+        )
         self.missed = Counter("cuebox_platform_calls_without_line_total", text, registry=registry)
-        edges = (0.5, 0.8, 1.2, 1.8, 2.5, 4.5)
+        edges = (0.8, 1.2, 2.0, 4.5)
         text = "From the platform's request to our first words, both ways included: each call's median, by its clock."
         self.llm = Histogram("cuebox_platform_llm_latency_seconds", text, registry=registry, buckets=edges)
         text = "From the caller's last word to the agent's voice: each call's median, by its clock."
@@ -230,13 +221,17 @@ class ServiceMetrics:
     def __init__(
         self, registry: CollectorRegistry, build: Mapping[str, str], longest_stall: Callable[[], float]
     ) -> None:
-        text = "What runs: its version, its agent, a hash of the agent's folder, and Python's version."
-        Gauge("cuebox_build_info", text, list(build), registry=registry).labels(**build).set(1)
+        text = (
+            "What runs: its version, an agent, a hash of the agent's folder, and Python's version. One for each agent."
+        )
+        self._build = dict(build)
+        self._info = Gauge("cuebox_build_info", text, list(build), registry=registry)
+        self._info.labels(**build).set(1)
         self.loop_lag = Histogram(
             "cuebox_event_loop_lag_seconds",
             "How much later than due a timer fired, ten times a second.",
             registry=registry,
-            buckets=(0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0),
+            buckets=(0.005, 0.02, 0.1, 0.5),
         )
         stall = Gauge(
             "cuebox_event_loop_stall_max_seconds", "The longest lag of the last minute, or now.", registry=registry
@@ -245,9 +240,22 @@ class ServiceMetrics:
         failures = Counter(
             "cuebox_telemetry_failures_total", "Faults in telemetry itself; calls go on.", ["part"], registry=registry
         )
-        self.failures = _of(failures, PARTS)
+        self.failures = of(failures, PARTS)
         text = "Spans by what became of them; dropped are those for which there was no room."
-        self.spans = _of(Counter("cuebox_spans_total", text, ["result"], registry=registry), SPANS)
+        self.spans = of(Counter("cuebox_spans_total", text, ["result"], registry=registry), SPANS)
+
+    def runs(self, agents: Mapping[str, str]) -> None:
+        """Say which agents there are now, by name, with the hash of each one's folder."""
+        self._info.clear()
+        for name, folder_hash in agents.items():
+            self._info.labels(**{**self._build, "agent": name, "folder_hash": folder_hash}).set(1)
+
+
+class _Collections(GCCollector):
+    """How often Python collected garbage, without what it found."""
+
+    def collect(self) -> Iterable[Metric]:
+        return [family for family in super().collect() if family.name == "python_gc_collections"]
 
 
 class Metrics:
@@ -259,19 +267,22 @@ class Metrics:
         assumptions: Sequence[str] = (),
         build: Mapping[str, str] | None = None,
         longest_stall: Callable[[], float] = lambda: 0.0,
+        *,
         reasons: Sequence[str] = (),
+        tools: Sequence[str] = (),
     ) -> None:
         """`targets` are pairs of a target's name and its model's, as configured; `reasons` are why calls end."""
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the series, for nobody
         self.registry = CollectorRegistry()
         build = build or dict.fromkeys(("version", "agent", "folder_hash", "python"), "")
         self.turns = TurnMetrics(self.registry)
+        self.agents = AgentMetrics(self.registry, tools)
         self.models = ModelMetrics(self.registry, targets)
         self.calls = CallMetrics(self.registry, assumptions)
         self.platform = PlatformMetrics(self.registry, reasons)
         self.service = ServiceMetrics(self.registry, build, longest_stall)
         ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        _Collections(registry=self.registry)
 
     def serve(self, host: str, port: int) -> Callable[[], None]:
         """Answer scrapes in threads of their own, until the function that is returned is called. Raises OSError."""

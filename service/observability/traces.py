@@ -1,7 +1,8 @@
 """One trace a turn, told at its settlement with the times that were: so what is kept is decided before a span exists.
 
-Kept are the turns that failed, were slow or were interrupted, and a share of the others: at least one in `QUIET`
-seconds, so that a quiet service is seen, too. All in all no more than `RATE` a second, with some more at a time.
+Kept are the turns that failed, were slow, were interrupted or had a tool that broke, and a share of the others: at
+least one in `QUIET` seconds, so that a quiet service is seen, too. All in all no more than `RATE` a second, with some
+more at a time.
 """
 
 import random
@@ -16,7 +17,8 @@ from service.conversation.events import Event
 from service.llm.records import AttemptRecord, Result
 from service.observability import conventions
 from service.observability.conventions import Attributes, Happening, Provider
-from service.observability.watch import Part, SeenTurn, Trace
+from service.observability.tools import BROKEN, RUNNING, SeenTool
+from service.observability.watch import Part, SeenTurn, ServedBy, Trace
 from service.observability.words import Words
 
 SLOW = 2.0
@@ -109,13 +111,16 @@ class Tracer(Part):
             return
         interrupted, call.interrupted = call.interrupted, None
         links = [(call.line, "handshake"), (interrupted, "interrupted_turn")]
-        if not self._keeps(record) or not self._send(self._root(turn, turn.trace, record, call, links)):
+        if not self._keeps(turn, record) or not self._send(self._root(turn, turn.trace, record, call, links)):
             return
         turn.exemplar = {"trace_id": turn.trace.hex}
         if record.outcome is Outcome.INTERRUPTED:
             call.interrupted = turn.trace
         for attempt in turn.attempts:
             self._send(self._attempt(attempt, turn.trace, call))
+        for tool in turn.tools:
+            if tool.result != RUNNING:
+                self._send(self._tool(tool, turn.call_id, turn.trace, call))
 
     def attempted(self, attempt: AttemptRecord, turn: SeenTurn | None) -> None:
         """One that was over just after its turn was settled."""
@@ -124,6 +129,13 @@ class Tracer(Part):
         if (call := self._calls.get(turn.call_id)) is not None:
             self._send(self._attempt(attempt, turn.trace, call))
 
+    def used(self, tool: SeenTool, turn: SeenTurn) -> None:
+        """One that outlived its turn; the others are told of with it."""
+        if turn.exemplar is None or turn.trace is None:
+            return
+        if (call := self._calls.get(turn.call_id)) is not None:
+            self._send(self._tool(tool, turn.call_id, turn.trace, call))
+
     def ended(self, call_id: str, record: CallRecord | None) -> None:  # noqa: ARG002
         self._calls.pop(call_id, None)
         if self._words is not None:
@@ -131,9 +143,10 @@ class Tracer(Part):
 
     # What is kept.
 
-    def _keeps(self, record: TurnRecord) -> bool:
+    def _keeps(self, turn: SeenTurn, record: TurnRecord) -> bool:
         at = record.settled_at
         is_told = record.outcome in (Outcome.FAILED, Outcome.INTERRUPTED) or record.waited > SLOW
+        is_told = is_told or any(tool.result in BROKEN for tool in turn.tools)
         is_due = self._share > 0 and at - self._kept_at >= QUIET
         if not (is_told or is_due or self._chance.random() < self._share) or not self._has_room(at):
             return False
@@ -167,13 +180,15 @@ class Tracer(Part):
         """It ends with the reply, though what became of that is known only later."""
         winner = next((each for each in turn.attempts if each.result is Result.ANSWERED), None)
         answered = None if winner is None else (self._provider(winner).name, winner.model)
-        attributes = conventions.of_turn(turn.call_id, self._agent, record, answered)
+        by = turn.served_by if turn.served_by.agent else ServedBy(self._agent)
+        attributes = conventions.of_turn(turn.call_id, by, record, answered)
+        attributes |= conventions.of_knowledge(turn.knowledge)
         if self._words is not None and (said := self._words.said(turn.call_id)):
             attributes |= conventions.of_words(**said)
         ended_at = record.settled_at if record.final_at is None else record.final_at
         told = conventions.happenings_of_turn(record, turn.attempts)
         return Span(
-            f"invoke_agent {self._agent}",
+            f"invoke_agent {by.agent}",
             "INTERNAL",
             ids,
             call.epoch + record.asked_at,
@@ -192,6 +207,18 @@ class Tracer(Part):
             call.epoch + attempt.asked_at,
             call.epoch + attempt.ended_at,
             conventions.of_attempt(attempt, self._provider(attempt)),
+            parent,
+        )
+
+    def _tool(self, tool: SeenTool, call_id: str, parent: Trace, call: _Call) -> Span:
+        with_content = self._words is not None and self._words.may_be_kept(call_id)
+        return Span(
+            f"execute_tool {tool.name}",
+            "INTERNAL",
+            parent.of_tool(tool.asked.tool_call_id),
+            call.epoch + tool.asked_at,
+            call.epoch + (tool.asked_at if tool.ended_at is None else tool.ended_at),
+            conventions.of_tool(call_id, tool, with_content=with_content),
             parent,
         )
 

@@ -4,26 +4,33 @@ A turn is told of at its settlement. An attempt of its that is cancelled then en
 with the turn that it belonged to. What a part raises is logged once, counted, and felt by nobody.
 """
 
+import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from service.conversation import commands
 from service.conversation.call import CallRecord, Prompt, Turn, TurnRecord
-from service.conversation.commands import Command, Say
-from service.conversation.events import CallStarted, Event, ReplyDrafted
+from service.conversation.commands import Command
+from service.conversation.events import AsideMade, CallStarted, Event, ReplyDrafted
+from service.conversation.parts import KnowledgeSought, Speech
+from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.conversation.verdict import Hearsay
 from service.llm.model import Occasion
 from service.llm.records import AttemptRecord
 from service.observability.faults import innermost, where
+from service.observability.tools import ACTION_TOOLS, UNKNOWN, SeenTool
 
 MOST_CALLS = 10_000
 """Calls known at once. More can only be calls whose end was never seen: the oldest is forgotten."""
 
+MOST_TAKEN = 100
+"""Calls that an agent took and that have not started."""
+
 MOST_ATTEMPTS = 64
-"""Attempts kept of one turn."""
+"""Attempts and tools kept of one turn, and tools of one call that run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,11 @@ class Trace:
         _, trace_id, span_id, _ = traceparent.split("-")
         return cls(int(trace_id, 16), int(span_id, 16))
 
+    def of_tool(self, tool_call_id: str) -> "Trace":
+        """The ids of a tool's call in this trace: the same whenever they are asked for."""
+        digest = hashlib.blake2b(f"{self.hex}{tool_call_id}".encode(errors="replace"), digest_size=8).digest()
+        return Trace(self.trace_id, int.from_bytes(digest) or 1)
+
     @property
     def traceparent(self) -> str:
         """The header that makes this span the parent of what others do. It may be kept, so it says that it is."""
@@ -54,6 +66,14 @@ class Trace:
         return f"{self.trace_id:032x}"
 
 
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """The agent of a call, and the hash of its folder as it was then."""
+
+    agent: str = ""
+    folder_hash: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class SeenTurn:
     """A turn from its start until the next one is settled, or the call ends. Parts may keep their own facts on it."""
@@ -62,7 +82,10 @@ class SeenTurn:
     index: int
     turn_id: int
     prompt: Prompt
+    served_by: ServedBy = ServedBy()
     attempts: list[AttemptRecord] = field(default_factory=list)
+    tools: list[SeenTool] = field(default_factory=list)
+    knowledge: KnowledgeSought | None = None
     record: TurnRecord | None = None
     """None until it is settled."""
     trace: Trace | None = None
@@ -78,6 +101,9 @@ class Part:
     hears_chunks: bool = False
     """Whether `saw` is told of the chunks of answers, too: many times a second in each call."""
 
+    def took(self, call_id: str, served_by: ServedBy) -> None:
+        """An agent has a call, whose start comes next."""
+
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
         """An event, with the commands that answered it. Comes before the other hooks that it causes."""
 
@@ -90,6 +116,9 @@ class Part:
     def attempted(self, attempt: AttemptRecord, turn: SeenTurn | None) -> None:
         """An attempt is over: before its turn was settled, or just after it. None when its turn is long gone."""
 
+    def used(self, tool: SeenTool, turn: SeenTurn) -> None:
+        """A tool's call is over: in its turn, after it, or with the call."""
+
     def ended(self, call_id: str, record: CallRecord | None) -> None:
         """A call is over, and all its turns are settled; or its end was never seen, and there is no record."""
 
@@ -100,10 +129,25 @@ class Part:
         """The platform told of a call beside its line."""
 
 
+Hooks = list[tuple[str, Callable[..., None]]]
+"""Of several parts, with their names."""
+
+_HOOKS = tuple(name for name, hook in vars(Part).items() if callable(hook))
+
+
+def _those_with(hook: str, parts: Sequence[Part]) -> Hooks:
+    """The parts that do something there: the others need not be called."""
+    own = [part for part in parts if getattr(type(part), hook) is not getattr(Part, hook)]
+    return [(part.name, getattr(part, hook)) for part in own]
+
+
 @dataclass(slots=True)
 class _Call:
+    served_by: ServedBy = ServedBy()
     open: SeenTurn | None = None
     late: SeenTurn | None = None
+    tools: dict[str, tuple[SeenTool, SeenTurn]] = field(default_factory=dict)
+    """Those that run, by their ids."""
 
 
 class Watch:
@@ -112,24 +156,39 @@ class Watch:
     The parts are told in their order, and of a call's end in the reverse: the first keeps what the others ask it for.
     """
 
-    def __init__(self, parts: Sequence[Part], on_failure: Callable[[str], None] = lambda _: None) -> None:
-        self._parts = parts
-        self._chunk_parts = [part for part in parts if part.hears_chunks]
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        on_failure: Callable[[str], None] = lambda _: None,
+        tools: Collection[str] = (),
+    ) -> None:
+        """`tools` are the names of all there are: others are made up by a model, and told to nobody."""
+        self._hooks = {hook: _those_with(hook, parts) for hook in _HOOKS}
+        self._hooks["ended"].reverse()
+        self._tools = frozenset((*tools, *ACTION_TOOLS))
+        self._taken: dict[str, ServedBy] = {}
+        self._chunk_hooks = _those_with("saw", [part for part in parts if part.hears_chunks])
         self._on_failure = on_failure
         self._calls: dict[str, _Call] = {}
         self._broken: set[str] = set()
 
+    def took(self, call_id: str, agent: str, folder_hash: str = "") -> None:
+        """Say which agent takes a call, before its `CallStarted`. It may never start: then it ended elsewhere."""
+        self._taken[call_id] = ServedBy(agent, folder_hash)
+        if len(self._taken) > MOST_TAKEN:
+            del self._taken[next(iter(self._taken))]
+
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
-        if type(event) is ReplyDrafted and (not answer or type(answer[0]) is Say):
-            if self._chunk_parts:
-                self._tell(self._chunk_parts, "saw", call_id, event, answer)
+        if type(event) is ReplyDrafted and type(event.part) is Speech:
+            self._tell(self._chunk_hooks, call_id, event, answer)
             return
         if type(event) is CallStarted:
             self._open(call_id)
-        self._tell(self._parts, "saw", call_id, event, answer)
+        self._tell(self._hooks["saw"], call_id, event, answer)
         call = self._calls.get(call_id)
         if call is None:
             return
+        self._note(call, event)
         for command in answer:
             match command:
                 case commands.RecordTurn():
@@ -137,8 +196,7 @@ class Watch:
                 case commands.StartReply():
                     self._begin(call, command.turn)
                 case commands.RecordCall():
-                    del self._calls[call_id]
-                    self._tell(self._parts[::-1], "ended", call_id, command.record)
+                    self._end(call_id, call, command.record)
                 case _:
                     pass
 
@@ -146,17 +204,22 @@ class Watch:
         turn = self._turn_of(record.occasion)
         if turn is not None and len(turn.attempts) < MOST_ATTEMPTS:
             turn.attempts.append(record)
-        self._tell(self._parts, "attempted", record, turn)
+        self._tell(self._hooks["attempted"], record, turn)
 
     def failed(self, call_id: str, error: Exception) -> None:
-        self._tell(self._parts, "failed", call_id, error)
+        self._tell(self._hooks["failed"], call_id, error)
 
     def heard(self, fact: Hearsay) -> None:
-        self._tell(self._parts, "heard", fact)
+        self._tell(self._hooks["heard"], fact)
 
     def traceparent(self, occasion: Occasion) -> str | None:
         turn = self._turn_of(occasion)
         return None if turn is None or turn.trace is None else Trace.drawn(turn.trace.trace_id).traceparent
+
+    def traceparent_of_tool(self, occasion: Occasion, tool_call_id: str) -> str | None:
+        """The header that makes what a tool asks of others a part of its turn; None when nothing is traced."""
+        turn = self._turn_of(occasion)
+        return None if turn is None or turn.trace is None else turn.trace.of_tool(tool_call_id).traceparent
 
     def _turn_of(self, occasion: Occasion) -> SeenTurn | None:
         call, index = self._calls.get(occasion.call_id) or _Call(), occasion.turn_index
@@ -166,12 +229,39 @@ class Watch:
         unended = call_id if call_id in self._calls else next(iter(self._calls), "")
         if unended == call_id or len(self._calls) >= MOST_CALLS:
             del self._calls[unended]
-            self._tell(self._parts[::-1], "ended", unended, None)
-        self._calls[call_id] = _Call()
+            self._tell(self._hooks["ended"], unended, None)
+        self._calls[call_id] = call = _Call(self._taken.pop(call_id, ServedBy()))
+        self._tell(self._hooks["took"], call_id, call.served_by)
 
     def _begin(self, call: _Call, asked: Turn) -> None:
-        call.open = SeenTurn(asked.call_id, asked.index, asked.turn_id, asked.prompt)
-        self._tell(self._parts, "began", call.open, asked)
+        call.open = SeenTurn(asked.call_id, asked.index, asked.turn_id, asked.prompt, call.served_by)
+        self._tell(self._hooks["began"], call.open, asked)
+
+    def _note(self, call: _Call, event: Event) -> None:
+        """What an agent did beside speaking. A part of a turn that is over by now is nobody's."""
+        match event:
+            case ReplyDrafted(part=ToolAnswered() as answer) | AsideMade(part=ToolAnswered() as answer):
+                self._end_tool(call, answer.tool_call_id, answer, event.at)
+            case ReplyDrafted(part=ToolCalled() | KnowledgeSought() as part):
+                if call.open is not None and call.open.index == event.index:
+                    self._note_of(call, call.open, part, event.at)
+            case _:
+                pass
+
+    def _note_of(self, call: _Call, turn: SeenTurn, part: ToolCalled | KnowledgeSought, at: float) -> None:
+        if isinstance(part, KnowledgeSought):
+            turn.knowledge = part
+        elif len(call.tools) < MOST_ATTEMPTS:
+            tool = SeenTool(part.name if part.name in self._tools else UNKNOWN, part, at)
+            call.tools[part.tool_call_id] = tool, turn
+            if len(turn.tools) < MOST_ATTEMPTS:
+                turn.tools.append(tool)
+
+    def _end_tool(self, call: _Call, tool_call_id: str, answer: ToolAnswered | None, at: float) -> None:
+        if tool_call_id in call.tools:
+            tool, turn = call.tools.pop(tool_call_id)
+            tool.ends(answer, at)
+            self._tell(self._hooks["used"], tool, turn)
 
     def _settle(self, call: _Call, record: TurnRecord) -> None:
         turn = call.open
@@ -179,14 +269,20 @@ class Watch:
             return
         call.open, call.late = None, turn
         turn.record = record
-        self._tell(self._parts, "settled", turn, record)
+        self._tell(self._hooks["settled"], turn, record)
 
-    def _tell(self, parts: Sequence[Part], hook: str, *facts: object) -> None:
-        for part in parts:
+    def _end(self, call_id: str, call: _Call, record: CallRecord) -> None:
+        for unanswered in list(call.tools):
+            self._end_tool(call, unanswered, None, record.ended_at)
+        del self._calls[call_id]
+        self._tell(self._hooks["ended"], call_id, record)
+
+    def _tell(self, hooks: Hooks, *facts: object) -> None:
+        for part, hook in hooks:
             try:
-                getattr(part, hook)(*facts)
+                hook(*facts)
             except Exception as error:  # noqa: BLE001 - what cannot be seen must not be felt
-                self._broke(part.name, error)
+                self._broke(part, error)
 
     def _broke(self, name: str, error: Exception) -> None:
         self._on_failure(name)

@@ -47,5 +47,10 @@ class Words:
         call = self._calls.get(call_id)
         return call.settled if call is not None and call.may_store else {}
 
+    def may_be_kept(self, call_id: str) -> bool:
+        """Whether what is said in a call, and what its tools are told, may be kept."""
+        call = self._calls.get(call_id)
+        return call is not None and call.may_store
+
     def ended(self, call_id: str) -> None:
         self._calls.pop(call_id, None)

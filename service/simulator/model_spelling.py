@@ -42,6 +42,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     messages: list[Message]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    tools: list[Any] | None = None
 
     @property
     def wants_usage(self) -> bool:

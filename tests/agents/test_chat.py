@@ -71,3 +71,21 @@ def test_the_beginning_is_the_same_from_turn_to_turn() -> None:
     first = chat(agent("Hello"), caller("Hi"))
     second = chat(agent("Hello"), caller("Hi"), agent("Yes?"), caller("Well"))
     assert second[: len(first)] == first
+
+
+def test_tools_called_in_one_go_are_told_in_one_go() -> None:
+    rows = (
+        *(caller("When?"), ToolCalled("t1", "find", "{}"), ToolCalled("t2", "find", "{}"), ToolAnswered("t2", "ten")),
+        *(ToolAnswered("t1", "nine"), ToolCalled("t3", "book", "{}"), ToolAnswered("t3", "done")),
+    )
+    told = [(each.result, each.is_parallel) for each in chat(*rows) if isinstance(each, ToolExchange)]
+    assert told == [("nine", False), ("ten", True), ("done", False)]
+
+
+def test_a_reference_stands_before_the_caller_s_last_words() -> None:
+    reference = Message(Role.SYSTEM, "Open at nine.")
+    rows = (agent("Hello"), caller("When?"))
+    turn = Turn("call_1", 1, 1, Prompt.CALLER_SPOKE, rows)
+    assert chat_of(turn, "Be brief.", "Open at nine.") == [*chat(*rows)[:2], reference, *chat(*rows)[2:]]
+    silent = Turn("call_1", 1, 1, Prompt.CALLER_SPOKE)
+    assert chat_of(silent, "Be brief.", "Open at nine.")[1] == reference

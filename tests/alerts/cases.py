@@ -1,11 +1,12 @@
 """For each alert a service that must raise it and one that must not."""
 
-from tests.alerts.series import Case, attempts, ended, turns, within
+from tests.alerts.cases_agents import AGENT_CASES
+from tests.alerts.series import Case, announced, attempts, ended, turns, within
 
 LATELY = 665
 """Quarters of an hour, a little less than a week: what comes then is compared with the beginning."""
 
-CASES = {
+CASES = AGENT_CASES | {
     "CueboxFirstWordsBudgetFastBurn": Case(
         sick=(turns("0+1x60", in_time="0+0.6x60"), turns("0+0.6x60", in_time="0+0.6x60", failed="0+0.4x60")),
         well=(
@@ -178,8 +179,11 @@ CASES = {
         label='disconnection_reason="error_llm_websocket_open"',
     ),
     "CueboxPlatformFailures: no line": Case(
-        sick=({"platform_calls_without_line_total": "0 1 2 3 3x30"},),
-        well=({"platform_calls_without_line_total": "0 1 2 2x30"},),
+        sick=(announced("0 1 2 3 4 5 5x30", missed="0 1 2 3 3x30", came="0 0 0 1 2 2 2x30"),),
+        well=(
+            announced("0 1 2 2x30", missed="0 1 2 2x30", came="0x30"),  # too few
+            announced("0+4x30", missed="0+3x30", came="0+4x30"),  # they came to other machines
+        ),
         steps=10,
     ),
     "CueboxCallsVanished": Case(
@@ -201,6 +205,7 @@ CASES = {
             {'calls_total{result="accepted"}': "0+6x30", 'calls_total{result="refused_path"}': "0+1x30"},
             {'calls_total{result="accepted"}': "0 1 2 2x30", 'calls_total{result="refused_path"}': "0 1 2 2x30"},
         ),
+        label='result="refused_path"',
         steps=9,
     ),
     "CueboxAbnormalCloses": Case(
@@ -252,6 +257,7 @@ CASES = {
     "CueboxSpansDropped": Case(
         sick=({'spans_total{result="failed"}': "0 0 128 128x30"},),
         well=({'spans_total{result="exported"}': "0+9x30"},),
+        label='result="failed"',
         steps=6,
     ),
     "CueboxTelemetryFailing": Case(

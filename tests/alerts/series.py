@@ -54,3 +54,29 @@ def attempts(tried: str, *, failed: str, error: str) -> Series:
         'model_attempts_total{target="first",model="m",cause="first",result="failed"}': failed,
         f'model_errors_total{{target="first",error="{error}"}}': failed,
     }
+
+
+def tool_calls(ok: str, **others: str) -> Series:
+    """Calls of the tool `book` by result."""
+    return {
+        f'tool_calls_total{{tool="book",result="{result}"}}': values for result, values in {"ok": ok, **others}.items()
+    }
+
+
+def duration(in_time: str, every: str) -> Series:
+    """Calls of the tool `book`, and those of them within 2 s."""
+    name = "tool_duration_seconds"
+    buckets = {
+        f'{name}_bucket{{tool="book",le="{edge}"}}': values
+        for edge, values in {"2.0": in_time, "8.0": every, "+Inf": every}.items()
+    }
+    return buckets | {f'{name}_count{{tool="book"}}': every}
+
+
+def announced(calls: str, *, missed: str, came: str) -> Series:
+    """Calls that the platform told of, those that had no line on the machine that was told, and all that came."""
+    return {
+        'webhooks_total{event="call_started",result="accepted"}': calls,
+        "platform_calls_without_line_total": missed,
+        'calls_total{result="accepted"}': came,
+    }

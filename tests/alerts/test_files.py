@@ -110,6 +110,21 @@ def test_an_alert_says_enough(alert: Alert) -> None:
     assert all(re.search(rf"by \([^)]*\b{label}\b", alert.expr) or label in alert.expr for label in named)
 
 
+@each_alert
+def test_an_alert_brings_along_what_its_page_says_to_do(alert: Alert) -> None:
+    advice = rules(PROMETHEUS.read_text())[alert.name]["annotations"]["what_to_do"]
+    assert advice.startswith("- ")
+    assert "{{" not in advice  # Prometheus would take it for a template
+    assert advice in (RUNBOOKS / f"{alert.name}.md").read_text(encoding="utf-8")
+
+
+def test_a_pager_is_led_to_where_the_pages_are() -> None:
+    slo, address = read(), "https://example.com/runbooks"
+    assert address not in prometheus_rules(slo)
+    led = prometheus_rules(replace(slo, links=replace(slo.links, runbooks=address)))
+    assert f"runbook_url: {address}/CueboxToolFailing.md" in led
+
+
 def test_there_is_a_page_for_each_alert_and_no_other() -> None:
     assert {file.stem for file in RUNBOOKS.glob("*.md")} == ALERTS.keys()
 

@@ -46,7 +46,9 @@ def both_sides(title: str, case: Case) -> Iterator[dict[str, Any]]:
     label = f",{case.label}" if case.label else ""
     raised = {"labels": f'{{alertname="{name}"{label}}}', "value": 1}
     for series in case.sick:
-        yield seen(case, series, FIRING.format(" by (alertname, reason, error, disconnection_reason)", ANY), [raised])
+        yield seen(
+            case, series, FIRING.format(" by (alertname, reason, error, disconnection_reason, result)", ANY), [raised]
+        )
     for series in case.well:
         yield seen(case, series, FIRING.format("", f'alertname="{name}"'), [])
 

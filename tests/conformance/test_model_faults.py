@@ -8,7 +8,9 @@ from service.llm.records import Cause, Result
 from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import FAULTS, Cut, Empty, Fault, Garble, HangBeforeHeaders, Refuse, Script
-from tests.conformance.receptionists import LINES, reception
+from service.agents.folder import read_folder
+from service.agents.library import SHIPPED
+from tests.conformance.receptionists import reception
 from tests.conformance.troubles import AFTER_WORDS, BEFORE_WORDS, TEXT, heard
 from tests.live import serving, words
 
@@ -53,14 +55,15 @@ async def test_a_single_target_that_may_do_better_is_asked_again_and_nobody_hear
         assert [record.cause for record in desk.records] == [Cause.FIRST, Cause.RETRY]
 
 
-async def test_case_32_a_model_that_is_not_there_is_apologised_for() -> None:
+async def test_case_32_a_model_that_is_not_there_is_apologised_for_and_its_caller_put_through() -> None:
     async with StandInModel() as model:
         gone = model.base_url
     settings = Settings(agent="receptionist", openai_api_key="k", openai_base_url=gone)
     async with serving(settings=settings) as service, service.line() as line:
         await line.greeted()
         await line.ask(1, "Hello.", "When do you open?")
-        assert await line.answer(1) == LINES.apology
+        assert await line.answer(1) == RESCUE
+        assert line.frames[-1]["transfer_number"]
         await line.nothing(0.03)
 
 

@@ -123,18 +123,15 @@ async def test_when_all_targets_are_left_alone_a_turn_is_tried_nevertheless() ->
         assert await heard(line, 2) == "spare"  # the first of them to be asked again
 
 
-async def test_an_azure_target_and_a_plain_one_stand_in_for_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_azure_target_and_a_plain_one_stand_in_for_each_other(tmp_path: Path) -> None:
     ill: dict[str, Fault] = {"our-deployment": Refuse(503)}
     async with StandInModel(named(ill)) as model:
         (tmp_path / "receptionist").mkdir()
         (tmp_path / "receptionist" / "prompt.md").write_text("Be brief.")
         (tmp_path / "receptionist" / "agent.toml").write_text(AGENT_TOML.format(url=model.base_url.removesuffix("/v1")))
-        monkeypatch.setattr("service.app.FOLDERS", tmp_path)
         keys = {"AZURE_OPENAI_API_KEY": "azures", "SPARE_API_KEY": "spares"}
         with capture_logs() as logs:
-            settings = Settings(agent="receptionist", other_keys=keys)
+            settings = Settings(agent="receptionist", agents_dir=str(tmp_path), other_keys=keys)
             async with serving(settings=settings) as service, service.line() as line:
                 await line.greeted()
                 assert await heard(line, 1) == "spare"

@@ -70,7 +70,8 @@ def _broken(after: int) -> list[Fault]:
 
 def _calling(fault: WrongCalls) -> Trouble:
     calls = (Call("find_slot", '{"day": 1}'), Call("find_slot"))
-    return Trouble(Script(TEXT, fault=fault, calls=calls, lead_in="Let me see."), re.escape("Let me see."))
+    heard = f"Let me see. {TEXT}"  # it is told that there is no such tool
+    return Trouble(Script(TEXT, fault=fault, calls=calls, lead_in="Let me see."), re.escape(heard))
 
 
 BEFORE_WORDS = [
@@ -79,6 +80,7 @@ BEFORE_WORDS = [
     *_all(Huge(0), heard=LINES.apology, error="AnswerRan"),
     *_all(Huge(0, size=2_000_000), heard=LINES.apology, error="StreamBroken"),
     *_all(Empty(), heard=LINES.apology, error="NothingSaid"),
+    Trouble(Script("", fault=Finish("content_filter")), re.escape(LINES.apology), "AnswerFiltered"),
     *_refused("RequestRejected", Refuse(400), Refuse(404), Refuse(422)),
     *_refused("KeyRejected", Refuse(401), Refuse(403)),
     *_refused("RateLimited", Refuse(429), Refuse(429, retry_after=0.01), Refuse(429, retry_after=30)),
@@ -93,8 +95,9 @@ AFTER_WORDS = [
     *_all(Stall(2), heard=f"We open {LINES.closing_line}"),
     *_all(Stall(4), heard="We open at nine."),
     *_all(Stall(6), heard=f"We open at nine. Do come {LINES.closing_line}"),
-    *_all(Dribble(), Finish(), Finish("content_filter"), heard=TEXT),
+    *_all(Dribble(), Finish(), heard=TEXT),
     *_all(Finish("length"), heard=TEXT, error="AnswerRan"),
+    *_all(Finish("content_filter"), heard=TEXT, error="AnswerFiltered"),
     Trouble(Script(TEXT, fault=Repeat(0.001)), rf"{re.escape(TEXT)}( by\.)+", "AnswerRan"),
     Trouble(Script(TEXT, fault=Runaway(0.001)), rf"{re.escape(TEXT)}( word\d+)+ {LINES.closing_line}", "AnswerRan"),
     *map(_calling, (WrongCalls("zero"), WrongCalls("missing", "every", "every"))),

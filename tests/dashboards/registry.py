@@ -9,7 +9,7 @@ from service.platforms.retell.webhooks import REASONS
 
 TARGET_LABELS = {"app", "region", "instance", "job"}
 """Labels that the scrape adds."""
-CONFIGURED = {"target", "model", "assumption", "version", "agent", "folder_hash", "python"}
+CONFIGURED = {"target", "model", "tool", "assumption", "version", "agent", "folder_hash", "python"}
 """Labels whose values are configured, or are a list of their own."""
 ELSEWHERE = ("scrape_", "fly_", "process_", "python_", "ALERTS")
 
@@ -30,7 +30,9 @@ class Family:
 
 def families() -> dict[str, Family]:
     """Every metric of the service, by the name it has in queries."""
-    registry = Metrics([("first", "m"), ("second", "n")], ["A1", "A9"], reasons=REASONS).registry
+    registry = Metrics(
+        [("first", "m"), ("second", "n")], ["A1", "A9"], reasons=REASONS, tools=["find", "book"]
+    ).registry
     found = {}
     for metric in registry.collect():
         labels: dict[str, set[str]] = {}

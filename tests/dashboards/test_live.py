@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from infra.gameday_faults import begin_without_a_line, cut_lines, dial_wrongly, flood, give_calls_up
+from infra.gameday_faults import (
+    DESK,
+    begin_without_a_line,
+    cut_lines,
+    dial_wrongly,
+    flood,
+    give_calls_up,
+    looking_up,
+)
 from infra.gameday_service import Subject
 from infra.gameday_watch import Prometheus, Watch, watching
 from infra.observe import programs
@@ -41,8 +49,9 @@ def prometheus(tempo: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
         skip = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         skip("Prometheus and Alertmanager are not installed")
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": tempo.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    subject = Subject("cuebox", {**endpoint, "CUEBOX_TRACE_SHARE": "1"})
+    subject = Subject("cuebox", {**DESK, **endpoint, "CUEBOX_TRACE_SHARE": "1"})
     subject.model.script = Script(first_token_after=0.05, gap=0.02)
+    subject.model.scripts += [looking_up(port) for port in (subject.port, 9)] * 5
     subject.model.chances = Chances(*FAULTS)
     with watching(folder, {"cuebox": subject.metrics_port}, by=15) as watch:
         asyncio.run(busy(subject, watch))

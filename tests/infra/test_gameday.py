@@ -17,7 +17,7 @@ from infra.gameday_watch import Prometheus, Ring, Watch, shortened, shortened_ro
 from infra.observe import programs
 from infra.slo import read
 
-FAST = ("revoked", "crashes", "blocked", "flooded", "cut", "given-up")
+FAST = ("revoked", "tool-down", "crashes", "blocked", "flooded", "cut", "given-up")
 
 
 def shown(*findings: Finding) -> str:

@@ -106,6 +106,8 @@ class Stage:
         self.records.append(record)
 
     def traceparent(self, occasion: Occasion) -> str | None:
+        if self.is_blind:
+            raise RuntimeError("a broken witness")
         return f"00-{occasion.call_id}"
 
     async def turn(self, index: int = 0, *, cancelled_after: float | None = None) -> Turn:

@@ -13,6 +13,7 @@ from service.llm.dependable import DependableModel
 from service.llm.model import (
     NO_TOOLS,
     AnswerEnded,
+    AnswerFiltered,
     AnswerRan,
     Delta,
     KeyRejected,
@@ -67,6 +68,23 @@ def test_an_answer_that_the_endpoint_cut_for_its_length_has_failed() -> None:
     turn = played(Scripted("a", [0.1, "We are", AnswerEnded("length", Usage(1, 0, 2, 0))]))
     assert (turn.words, turn.error) == ("We are", AnswerRan)
     assert [(r.finish_reason, r.usage) for r in turn.records] == [("length", Usage(1, 0, 2, 0))]
+
+
+def test_an_answer_that_was_filtered_has_failed() -> None:
+    turn = played(Scripted("a", [0.1, "We are", AnswerEnded("content_filter")]))
+    assert (turn.words, turn.error, turn.told) == ("We are", AnswerFiltered, ["a first failed AnswerFiltered"])
+
+
+def test_an_answer_that_was_filtered_before_its_words_is_asked_of_the_next_target() -> None:
+    turn = played(Scripted("a", [0.1, AnswerEnded("content_filter")]), Scripted("b", WORDS))
+    assert (turn.words, turn.told) == ("Yes, we are.", ["a first failed AnswerFiltered", "b failover answered"])
+
+
+def test_a_round_of_tool_calls_tells_how_it_ended() -> None:
+    calls: Script = [0.1, ToolCallBegun(), 0.2, ToolCall("t", "book", "{}"), AnswerEnded("tool_calls", Usage(1, 0, 2))]
+    [told] = played(Scripted("a", calls)).records
+    assert (told.result, told.finish_reason, told.usage) == (Result.ANSWERED, "tool_calls", Usage(1, 0, 2))
+    assert round(told.first_words_at or 0, 6) == 0.1
 
 
 def test_thoughts_that_took_all_the_length_are_followed_by_the_next_target() -> None:
@@ -174,7 +192,7 @@ def test_a_broken_witness_is_not_felt() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about["exception"]))
         return (await stage.turn()).words
 
-    assert (run(turn()), a.open, b.open, len(failures)) == ("Yes, we are.", 0, 0, 2)
+    assert (run(turn()), a.open, b.open, len(failures)) == ("Yes, we are.", 0, 0, 4)
 
 
 # Whatever happens.

@@ -21,7 +21,7 @@ def tried(breaker: Breaker, at: float) -> Breaker:
 def test_it_opens_when_half_of_the_attempts_went_badly() -> None:
     breaker = Breaker(RULES)
     for moment in range(3):
-        breaker.went_well(moment)
+        breaker.went_well(moment, moment)
         breaker.went_badly(moment)
         assert breaker.admits(moment) is (moment < 2)
     assert breaker.state(3.0) is State.OPEN
@@ -44,7 +44,7 @@ def test_it_forgets_what_is_old() -> None:
 def test_it_knows_only_the_latest() -> None:
     breaker = Breaker(RULES)
     for _ in range(10):
-        breaker.went_well(0.0)
+        breaker.went_well(0.0, 0.0)
     for number in range(1, 21):
         breaker.went_badly(0.0)
         assert breaker.admits(0.0) is (number < 10)
@@ -59,7 +59,7 @@ def test_it_lets_one_attempt_try_after_a_while() -> None:
 
 def test_it_closes_when_the_try_went_well_and_forgets_what_was() -> None:
     breaker = tried(broken(), 10.0)
-    breaker.went_well(10.5)
+    breaker.went_well(10.5, 10.0)
     for _ in range(2):
         breaker.went_badly(11.0)
     assert breaker.admits(11.0)
@@ -79,10 +79,18 @@ def test_each_try_that_went_badly_doubles_the_time_up_to_the_longest(*, is_outru
     assert waits == [20.0, 40.0, 60.0, 60.0]
 
 
+def test_an_answer_from_before_it_opened_does_not_close_it() -> None:
+    breaker = broken(at=5.0)
+    breaker.went_well(6.0, 4.9)
+    assert breaker.state(6.0) is State.OPEN
+    breaker.went_well(7.0, 5.5)  # asked though it was open, because all targets were
+    assert breaker.state(7.0) is State.CLOSED
+
+
 def test_the_time_is_short_again_after_a_try_that_went_well() -> None:
     breaker = tried(broken(), 10.0)
     breaker.went_badly(10.0)
-    tried(breaker, 30.0).went_well(30.0)
+    tried(breaker, 30.0).went_well(30.0, 30.0)
     for _ in range(5):
         breaker.went_badly(31.0)
     assert breaker.open_until == 41.0

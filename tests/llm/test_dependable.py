@@ -1,14 +1,17 @@
 """The rules at the head of `dependable`, each by its number."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from service.llm.breaker import State
+from service.llm.breaker import BreakerRules, State
 from service.llm.candidate import AnswerRules, Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import (
     AnswerEnded,
+    AnswerFiltered,
+    Delta,
     KeyRejected,
     NothingSaid,
     QuotaExhausted,
@@ -68,7 +71,17 @@ def test_rule_1_a_tool_call_that_comes_whole_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [KeyRejected, RequestRejected, QuotaExhausted, RateLimited, ServerFailed, Unreachable, RuntimeError]
+    "error",
+    [
+        KeyRejected,
+        RequestRejected,
+        QuotaExhausted,
+        AnswerFiltered,
+        RateLimited,
+        ServerFailed,
+        Unreachable,
+        RuntimeError,
+    ],
 )
 def test_rule_2_the_next_target_is_asked_at_once(error: type[Exception]) -> None:
     turn = played(Scripted("a", [0.3, error()]), Scripted("b", [0.4, "Yes."]))
@@ -149,7 +162,9 @@ def test_rule_5_a_passing_failure_is_asked_again_once(error: type[Exception]) ->
     assert (twice.error, twice.told) == (error, [f"a {cause} failed {error.__name__}" for cause in ("first", "retry")])
 
 
-@pytest.mark.parametrize("error", [KeyRejected, RequestRejected, QuotaExhausted, RateLimited, RuntimeError])
+@pytest.mark.parametrize(
+    "error", [KeyRejected, RequestRejected, QuotaExhausted, AnswerFiltered, RateLimited, RuntimeError]
+)
 def test_rule_5_another_failure_is_not(error: type[Exception]) -> None:
     turn = played(Scripted("a", [0.1, error()], [0.2, "Yes."]))
     assert (turn.error, turn.told) == (error, [f"a first failed {error.__name__}"])
@@ -166,13 +181,62 @@ def test_rule_5_comes_after_the_last_target() -> None:
     assert turn.told == ["a first failed ServerFailed", "b failover failed ServerFailed", "b retry answered"]
 
 
-def test_rule_6_a_target_that_is_left_alone_is_passed_over() -> None:
+@pytest.mark.parametrize(
+    "ill", [[0.1, "We are ", 0.1, StreamBroken()], [0.1, ToolCallBegun(), ServerFailed()]], ids=repr
+)
+def test_rule_6_a_target_that_always_breaks_in_mid_answer_is_left_alone_and_each_try_in_vain_doubles_the_time(
+    ill: Script,
+) -> None:
+    stage = Stage(Scripted("a", ill), Scripted("b", [0.1, "Yes."]))
+    turns = run(stage.turns(40, gap=1.0))
+    tries = [turn.records[0].asked_at for turn in turns if turn.records[0].target == "a"]
+    assert [round(after - before) for before, after in pairwise(tries[4:])] == [11, 21]
+    assert len(tries) == 7
+
+
+def test_rule_6_a_try_decides_when_its_answer_has_ended() -> None:
+    a, b = Scripted("a", [RateLimited()], [1.0, "Back", 5.0, "."]), Scripted("b", [0.1, "Yes."])
+    stage = Stage(a, b, rules=Rules(breaker=BreakerRules(least=1, open_for=1.0)))
+
+    async def while_it_speaks() -> list[list[str]]:
+        await stage.turns(1, gap=2.0)
+        trial = asyncio.get_running_loop().create_task(stage.turn(1))
+        await asyncio.sleep(3.0)
+        meanwhile = await stage.turn(2)
+        return [meanwhile.told, (await trial).told, (await stage.turn(3)).told]
+
+    assert run(while_it_speaks()) == [["b first answered"], ["a first answered"], ["a first answered"]]
+
+
+@pytest.mark.parametrize(
+    ("after", "script", "state"),
+    [
+        pytest.param(0.5, [0.1, "We are ", HANG], State.CLOSED, id="interrupted"),
+        pytest.param(1.2, [0.1, "We are ", HANG], State.OPEN, id="stalled"),
+        pytest.param(2.9, [0.1, *["So ", 0.9] * 9], State.CLOSED, id="slow"),
+        pytest.param(2.0, [0.1, ToolCallBegun(), HANG], State.CLOSED, id="calling"),
+    ],
+)
+def test_rule_6_a_target_that_has_stalled_when_the_turn_ends_counts_as_failing(
+    after: float, script: Script, state: State
+) -> None:
+    turns = run(Stage(Scripted("a", script)).turns(5, cancelled_after=after))
+    assert turns[-1].records[0].breaker is state
+
+
+@pytest.mark.parametrize("ended", [AnswerEnded("content_filter"), AnswerFiltered(), AnswerEnded("length")], ids=repr)
+def test_rule_6_what_a_caller_said_and_what_we_allow_closes_no_target_to_others(ended: Delta | Exception) -> None:
+    turns = run(Stage(Scripted("a", [0.1, "We are", ended])).turns(9))
+    assert {turn.records[0].breaker for turn in turns} == {State.CLOSED}
+
+
+def test_rule_7_a_target_that_is_left_alone_is_passed_over() -> None:
     a, b = Scripted("a", [KeyRejected()]), Scripted("b", [0.1, "Yes."])
     turns = run(Stage(a, b).turns(3))
     assert [turn.told[-1] for turn in turns] == ["b failover answered", "b first answered", "b first answered"]
 
 
-def test_rule_6_when_all_are_left_alone_the_first_to_close_is_asked() -> None:
+def test_rule_7_when_all_are_left_alone_the_first_to_close_is_asked() -> None:
     b_limited, a_limited = RateLimited(), RateLimited()
     a_limited.retry_after, b_limited.retry_after = 30.0, 20.0
     a, b = Scripted("a", [a_limited], [0.1, "No."]), Scripted("b", [b_limited], [0.1, "Yes."])

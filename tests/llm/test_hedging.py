@@ -184,6 +184,6 @@ def test_rule_3_while_a_target_is_on_trial_the_caller_does_not_pay_for_it() -> N
     assert trial.told == ["a first lost", "b hedge answered"]
 
 
-def test_rule_6_a_target_that_another_outruns_again_and_again_is_passed_over() -> None:
+def test_rule_7_a_target_that_another_outruns_again_and_again_is_passed_over() -> None:
     turns = run(Stage(Scripted("a", [HANG]), Scripted("b", WORDS)).turns(6))
     assert [len(turn.told) for turn in turns] == [2, 2, 2, 2, 2, 1]

@@ -22,6 +22,8 @@ from service.llm.model import (
     ToolCall,
     ToolCallBegun,
     ToolExchange,
+    Toolset,
+    ToolSpec,
     Unreachable,
 )
 from service.llm.openai_chat import OpenAIChat, _door_of
@@ -59,6 +61,14 @@ async def test_a_tool_call_and_its_answer_go_out_as_a_pair() -> None:
         exchange = ToolExchange(ToolCall("t1", "find", '{"a":1}'), "none")
         assert [delta async for delta in chat.ask([*ASK, exchange])]
         assert b'"tool_call_id":"t1"' in model.requests[0].body.replace(b" ", b"")
+
+
+async def test_tools_go_out_with_the_question() -> None:
+    async with chatting(Script("Yes.")) as (chat, model):
+        tools = Toolset((ToolSpec("find", "Find.", {"type": "object"}),), may_call=False)
+        assert [delta async for delta in chat.ask(ASK, tools=tools)]
+        body = json.loads(model.requests[0].body)
+        assert (body["tools"][0]["function"]["name"], body["tool_choice"]) == ("find", "none")
 
 
 @pytest.mark.parametrize(

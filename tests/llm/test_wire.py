@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from service.llm.model import (
     AnswerBegun,
+    AnswerFiltered,
     KeyRejected,
     ModelError,
     QuotaExhausted,
@@ -82,10 +83,20 @@ def test_a_chunk_may_say_nothing(chunk: bytes) -> None:
     assert reader.failure is None
 
 
-def test_an_error_with_a_status_is_of_its_class() -> None:
+@pytest.mark.parametrize(
+    ("code", "kind"), [("429", RateLimited), ("403", KeyRejected), ('"content_filter"', AnswerFiltered)]
+)
+def test_an_error_inside_the_stream_is_of_its_class(code: str, kind: type[ModelError]) -> None:
     reader = AnswerReader()
-    reader.feed(b'data: {"error": {"code": 429, "message": "slow down"}}\n\n')
-    assert isinstance(reader.failure, RateLimited)
+    reader.feed(b'data: {"error": {"code": %s, "message": "no"}}\n\n' % code.encode())
+    assert type(reader.failure) is kind
+
+
+@pytest.mark.parametrize("empty", [b"data:\n\n", b"data: \r\n\r\n", b"data\n\n"], ids=repr)
+def test_an_event_without_data_is_nothing(empty: bytes) -> None:
+    reader = AnswerReader()
+    assert reader.feed(event({"content": "We "}) + empty + event({"content": "are"})) == "We are"
+    assert (reader.failure, reader.is_done) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -104,18 +115,40 @@ def test_an_error_with_a_status_is_of_its_class() -> None:
         (429, b'{"error": {"code": "insufficient_quota"}}', QuotaExhausted),
         (500, b"", ServerFailed),
         (529, b"", ServerFailed),
+        (400, b'{"error": {"code": "content_filter", "status": 400}}', AnswerFiltered),
+        (403, b'{"error": {"code": 403, "metadata": {"flagged_input": "..."}}}', AnswerFiltered),
+        (403, b'{"error": {"code": 403, "metadata": "flagged_input"}}', KeyRejected),
     ],
 )
 def test_a_refusal_is_of_its_class(status: int, body: bytes, kind: type[ModelError]) -> None:
     assert type(refusal_of(status, {}, body)) is kind
 
 
+NOW = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("2", 2.0), ("0.25", 0.25), ("0", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("-1", None), ("9" * 400, None)],
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after-ms": "many", "retry-after": "1"}, 1.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT", "date": NOW}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:27:30 GMT", "date": NOW}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:30", "date": NOW}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999 07:28:30 GMT", "date": NOW}, None),
+        ({}, None),
+    ],
+    ids=repr,
 )
-def test_a_limit_tells_when_to_come_again(told: str, seconds: float | None) -> None:
-    refusal = refusal_of(429, {"retry-after": told}, b"")
+def test_a_limit_tells_when_to_come_again(told: dict[str, str], seconds: float | None) -> None:
+    refusal = refusal_of(429, told, b"")
     assert isinstance(refusal, RateLimited)
     assert refusal.retry_after == seconds
 

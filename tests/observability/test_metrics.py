@@ -15,10 +15,11 @@ def full() -> Metrics:
         list(BROKEN_BY.values()),
         {"version": "1", "agent": "a", "folder_hash": "f", "python": "3"},
         reasons=REASONS,
+        tools=("find_slots", "book", "cancel"),
     )
 
 
-def test_with_two_targets_there_are_fewer_than_500_series() -> None:
+def test_with_two_targets_and_three_tools_there_are_fewer_than_500_series() -> None:
     assert 300 < sum(len(family.samples) for family in full().registry.collect()) < 500
 
 
@@ -46,7 +47,7 @@ def test_no_label_can_hold_what_a_peer_sent() -> None:
         *("target", "model", "cause", "error", "kind"),
         *("initiator", "direction", "type", "oddity", "assumption", "part"),
         *("version", "agent", "folder_hash", "python", "generation"),
-        *("event", "disconnection_reason"),
+        *("event", "disconnection_reason", "tool", "action"),
     }
 
 

@@ -2,27 +2,21 @@
 
 import asyncio
 import json
-import os
-import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
-from prometheus_client.openmetrics.exposition import generate_latest
 
-from service.observability import spans
-from service.settings import Settings, read_settings
+from infra.gameday_faults import DESK, looking_up
 from service.simulator.model import StandInModel
 from service.simulator.model_script import HangBeforeHeaders, Refuse, Script
-from tests.live import PlatformLine, Service, serving, words
-from tests.otlp import Collector, Got, collector
+from tests.observability.tracing import ANSWER, talk, the, traced
+from tests.otlp import Collector
 
-ANSWER = "We open at nine and close at five."
 SECRETS = ("quarantine", "velvet", "+15551234567", "+15559990000")
 TURN = {
     "gen_ai.operation.name",
     "gen_ai.agent.name",
+    "gen_ai.agent.version",
     "gen_ai.conversation.id",
     "cuebox.turn.id",
     "cuebox.turn.index",
@@ -34,7 +28,11 @@ TURN = {
     "cuebox.turn.heard_share",
     "cuebox.turn.heard_unknown",
     "cuebox.turn.chunks",
+    "cuebox.knowledge.result",
+    "cuebox.knowledge.waited",
 }
+FOUND = {"cuebox.knowledge.ids", "cuebox.knowledge.scores", "cuebox.knowledge.took"}
+RESCUED = {"cuebox.turn.action", "cuebox.turn.rescued"}
 ANSWERED = TURN | {
     "gen_ai.provider.name",
     "gen_ai.request.model",
@@ -66,50 +64,6 @@ CHAT_ANSWERED = CHAT | {
 }
 
 
-@pytest.fixture
-def tempo(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with collector() as got:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", got.endpoint)
-        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-        monkeypatch.setenv("CUEBOX_TRACE_SHARE", "1")
-        yield got
-
-
-@asynccontextmanager
-async def traced(model: StandInModel | None = None, **more: str) -> AsyncIterator[Service]:
-    """A service that sends its spans where the environment says."""
-    asked = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": model.base_url} if model else {"CUEBOX_AGENT": "dummy"}
-    settings = read_settings({**os.environ, "CUEBOX_RECONNECT_WINDOW": "0", **asked, **more})
-    async with serving(settings=settings) as service:
-        async with asyncio.timeout(10):
-            while counted(service, "telemetry ready") == 0:
-                await asyncio.sleep(0.01)
-        yield service
-
-
-def counted(service: Service, what: str) -> float:
-    """How many spans; or whether the way out for them is open."""
-    if what == "telemetry ready":
-        return float(service.app.state.spans.is_open)
-    value = service.app.state.metrics.registry.get_sample_value("cuebox_spans_total", {"result": what})
-    assert value is not None
-    return float(value)
-
-
-async def talk(line: PlatformLine, *turns: str) -> None:
-    """The agent answers all of this, and is heard."""
-    said = [words(await line.greeted(), 0)]
-    for turn_id, asked in enumerate(turns, 1):
-        said.append(asked)
-        await line.ask(turn_id, *said)
-        said.append(await line.answer(turn_id))
-
-
-def the(found: list[Got]) -> Got:
-    (only,) = found
-    return only
-
-
 async def test_a_turn_is_one_trace_with_a_span_for_its_request_to_the_model(tempo: Collector) -> None:
     async with StandInModel(Script(ANSWER)) as model:
         before = time.time()
@@ -119,7 +73,7 @@ async def test_a_turn_is_one_trace_with_a_span_for_its_request_to_the_model(temp
     root = next(each for each in tempo.named("invoke_agent receptionist") if each.attributes["cuebox.turn.id"] == 1)
     chat = the([each for each in tempo.named("chat gpt-4.1") if each.trace_id == root.trace_id])
     handshake = the(tempo.named("GET /llm-websocket/{call_id}"))
-    assert set(root.attributes) == ANSWERED
+    assert set(root.attributes) - FOUND == ANSWERED
     assert root.attributes["cuebox.turn.outcome"] == "completed"
     assert set(chat.attributes) == CHAT_ANSWERED
     assert chat.parent_id == root.span_id
@@ -165,7 +119,7 @@ async def test_a_failed_turn_is_an_error_and_each_of_its_attempts_is_seen(tempo:
             await talk(line, "When?")
     root = the(tempo.named("invoke_agent"))
     first, second = sorted(tempo.named("chat"), key=lambda each: each.wire.start_time_unix_nano)
-    assert set(root.attributes) == FAILED
+    assert set(root.attributes) - FOUND == FAILED | RESCUED
     assert (root.is_error, root.attributes["error.type"]) == (True, "ServerFailed")
     assert root.events == ["cuebox.retry", "cuebox.fallback"]
     assert [each.attributes["cuebox.attempt.cause"] for each in (first, second)] == ["first", "retry"]
@@ -237,105 +191,34 @@ async def tell_secrets(call: dict[str, object]) -> None:
         await line.answer(2)
 
 
-async def test_an_exporter_that_hangs_delays_no_turn_and_the_service_stops_all_the_same(
-    tempo: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spans, "FLUSH_SECONDS", 0.2)
-    monkeypatch.setattr(spans, "MOST_WAITING", 8)
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    tempo.delay = 3
-    async with StandInModel(Script(ANSWER)) as model, traced(model) as service:
+async def test_a_tool_has_a_span_between_the_two_requests_to_the_model_and_no_words(tempo: Collector) -> None:
+    async with StandInModel(Script(ANSWER)) as model, traced(model, **DESK, CUEBOX_TRACE_SHARE="0") as service:
+        model.scripts += [looking_up(9)]  # nobody listens there
         async with service.line() as line:
             await talk(line, "When?")
-        for number in range(6):
-            async with service.line(f"call_{number + 2}") as line:
-                await line.greeted()
-        async with service.line("call_last") as line:
-            await line.greeted()
-            began = time.monotonic()
-            await line.ask(1, "Hello.", "When?")
-            assert await line.answer(1, within=1) == ANSWER
-            assert time.monotonic() - began < 0.5
-        assert counted(service, "dropped") > 0
-        stopping = time.monotonic()
-    assert time.monotonic() - stopping < 2
-    assert tempo.spans == []
+    root, tool = the(tempo.named("invoke_agent desk")), the(tempo.named("execute_tool look_up"))
+    first, second = sorted(tempo.named("chat"), key=lambda each: each.wire.start_time_unix_nano)
+    assert {each.trace_id for each in (root, tool, first, second)} == {root.trace_id}
+    assert tool.parent_id == root.span_id
+    assert (tool.is_error, tool.attributes["error.type"]) == (True, "raised")
+    assert not {
+        name for name in tool.attributes if "arguments" in name or (name.endswith(".result") and "call" in name)
+    }
+    assert first.wire.end_time_unix_nano <= tool.wire.start_time_unix_nano
+    assert tool.wire.end_time_unix_nano <= second.wire.start_time_unix_nano
 
 
-async def test_spans_that_a_collector_refuses_are_counted_and_make_room_for_others(
-    tempo: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spans, "MOST_WAITING", 4)
-    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
-    tempo.status = 400
-    async with traced() as service:
-        for number in range(1, 6):
-            async with service.line(f"call_{number}") as line:
-                await line.greeted()
-            async with asyncio.timeout(5):
-                while counted(service, "failed") < 2 * number:
-                    await asyncio.sleep(0.01)
-    assert counted(service, "exported") == counted(service, "dropped") == 0
+async def test_a_tools_backend_is_told_of_the_tools_span(tempo: Collector) -> None:
+    asked = asyncio.Queue[str]()
 
+    async def backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.put_nowait((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.close()
 
-async def test_an_exemplar_points_to_a_trace_that_is_there(tempo: Collector) -> None:
-    async with StandInModel(Script(ANSWER)) as model, traced(model) as service:
-        async with service.line() as line:
+    async with await asyncio.start_server(backend, "127.0.0.1") as server, StandInModel(Script(ANSWER)) as model:
+        model.scripts += [looking_up(server.sockets[0].getsockname()[1])]
+        async with traced(model, **DESK) as service, service.line() as line:
             await talk(line, "When?")
-        metrics = generate_latest(service.app.state.metrics.registry).decode()  # type: ignore[no-untyped-call]  # it has no types
-    exemplars = set(re.findall(r'# \{trace_id="([0-9a-f]+)"\}', metrics))
-    assert exemplars
-    assert exemplars <= {each.trace_id for each in tempo.named("invoke_agent")}
-
-
-async def test_what_waits_is_sent_when_the_service_stops(tempo: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
-    async with traced() as service, service.line() as line:
-        await line.greeted()
-    assert len(tempo.named("invoke_agent dummy")) == 1
-    assert counted(service, "exported") == 2
-
-
-async def test_the_standard_variables_name_the_service_and_carry_headers(
-    tempo: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "front-desk")
-    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20x")
-    async with traced() as service, service.line() as line:
-        await line.greeted()
-    found = tempo.spans[0].resource
-    assert (found["service.name"], found["deployment.environment.name"]) == ("front-desk", "test")
-    assert tempo.headers[0]["authorization"] == "Basic x"
-
-
-async def test_http_routes_have_spans_without_their_queries_and_calls_and_health_have_none(tempo: Collector) -> None:
-    async with traced() as service, service.line() as line:
-        await line.greeted()
-        for path in ("/?token=secret", "/healthz", "/readyz"):
-            await fetch(service.address, path)
-    routes = [each for each in tempo.spans if not each.name.startswith(("invoke_agent", "GET /llm"))]
-    assert [each.name for each in routes] == ["GET /"]
-    assert not any(b"secret" in body for body in tempo.bodies)
-
-
-async def fetch(address: str, path: str) -> None:
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-    assert b" 200 " in await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-
-@pytest.mark.parametrize("more", [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}])
-async def test_without_an_endpoint_there_are_no_traces(more: dict[str, str]) -> None:
-    settings = read_settings({"OPENAI_API_KEY": "k", **more})
-    assert not settings.is_traced
-    async with StandInModel(Script(ANSWER)) as model:
-        about = Settings(agent="receptionist", openai_api_key="k", openai_base_url=model.base_url)
-        async with serving(settings=about) as service, service.line() as line:
-            await talk(line, "When?")
-        assert "traceparent" not in model.requests[-1].headers
-        assert counted(service, "dropped") == 0
+    tool = the(tempo.named("execute_tool look_up"))
+    assert f"traceparent: 00-{tool.trace_id}-{tool.span_id}-01\r\n" in await asked.get()
+    assert (tool.is_error, tool.attributes["cuebox.tool.result"]) == (False, "ok")

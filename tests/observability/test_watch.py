@@ -152,6 +152,14 @@ def test_a_call_whose_end_is_never_seen_is_forgotten_when_there_are_too_many() -
     assert "call_4" not in watch._calls
 
 
+def test_calls_that_were_taken_and_never_start_are_forgotten() -> None:
+    watch = Watch([])
+    for number in range(watching.MOST_TAKEN + 5):
+        watch.took(f"call_{number}", "desk", "hash")
+    assert len(watch._taken) == watching.MOST_TAKEN
+    assert "call_4" not in watch._taken
+
+
 def test_a_call_that_starts_again_without_an_end_is_a_new_one() -> None:
     memory = Memory()
     play = SeenPlay(Watch([memory]))

@@ -96,7 +96,7 @@ def _event(message: messages.AnyFromRetell, at: float) -> Event:
         case messages.PingFromRetell():
             return events.Pinged(at, message.timestamp)
         case messages.CallDetailsFromRetell():
-            return events.CallDetailsReceived(at, _details(message.call))
+            return events.CallDetailsReceived(at, details_of(message.call))
         case messages.UpdateOnly():
             return events.TranscriptUpdated(at, _transcript(message))
         case messages.ReminderRequired():
@@ -133,9 +133,12 @@ def _envelope_alone(frame: str, error: Exception, at: float) -> Sequence[Event]:
     odd = OddityNoticed(at, Oddity.TRANSCRIPT_UNREADABLE, f"{kind} {detail}")
     match kind:
         case "response_required" | "reminder_required" if envelope.response_id is not None:
-            return (odd, events.ReplyRequested(at, envelope.response_id, _PROMPTS[kind], _readable_rows(envelope)))
+            return (
+                odd,
+                events.ReplyRequested(at, envelope.response_id, _PROMPTS[kind], readable_rows(*_transcripts(envelope))),
+            )
         case "update_only":
-            return (odd, events.TranscriptUpdated(at, _readable_rows(envelope)))
+            return (odd, events.TranscriptUpdated(at, readable_rows(*_transcripts(envelope))))
         case "ping_pong" if envelope.timestamp is not None:
             return (events.Pinged(at, envelope.timestamp),)
         case _ if kind in _KNOWN or not kind:
@@ -144,9 +147,13 @@ def _envelope_alone(frame: str, error: Exception, at: float) -> Sequence[Event]:
             return (OddityNoticed(at, Oddity.UNKNOWN_TYPE, kind if _NAME.fullmatch(kind) else ""),)
 
 
-def _readable_rows(envelope: messages.Envelope) -> Transcript | None:
-    """The rows that are as they should be; None when there are none. One odd row does not hide the others."""
-    for rows in (envelope.transcript_with_tool_calls, envelope.transcript):
+def _transcripts(envelope: messages.Envelope) -> tuple[msgspec.Raw, msgspec.Raw]:
+    return envelope.transcript_with_tool_calls, envelope.transcript
+
+
+def readable_rows(*transcripts: msgspec.Raw) -> Transcript | None:
+    """The rows that are as they should be, of the first transcript that has any. One odd row does not hide others."""
+    for rows in transcripts:
         with suppress(msgspec.DecodeError, RecursionError):
             if readable := tuple(_rows(_each_readable(messages.decode_raw_rows(rows)))):
                 return readable
@@ -190,7 +197,8 @@ def _rows(rows: Iterable[messages.TranscriptRow]) -> list[Row]:
     return told
 
 
-def _details(call: messages.CallObject) -> CallDetails:
+def details_of(call: messages.CallObject) -> CallDetails:
+    """The call, in our words. A variable that is null was not set."""
     variables = call.retell_llm_dynamic_variables or {}
     setting = call.data_storage_setting
     return CallDetails(
@@ -202,7 +210,11 @@ def _details(call: messages.CallObject) -> CallDetails:
         is_ongoing=call.call_status == "ongoing",
         started_at=None if call.start_timestamp is None else call.start_timestamp / 1000,
         may_store_content=setting in (None, _STORES_EVERYTHING) and call.opt_out_sensitive_data_storage is not True,
-        variables={name: value if isinstance(value, str) else json.dumps(value) for name, value in variables.items()},
+        variables={
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in variables.items()
+            if value is not None
+        },
         metadata=call.metadata if isinstance(call.metadata, dict) else {},
     )
 

@@ -1,0 +1,198 @@
+import asyncio
+
+import pytest
+
+from service.agents.ledger import MOST_WISHES, Ledger, Wish, turns_of
+from service.agents.tools import Answer
+from service.conversation.transcript import DigitPressed, Note, Row, ToolAnswered, ToolCalled
+from tests.conversation.play import agent, caller
+
+BOOKED = Answer("booked")
+FAILED = Answer.failed("timeout", "late")
+
+
+def wish(ledger: Ledger, name: str, turn: int) -> Wish:
+    found = ledger.wish(name, "{}", turn)
+    assert found is not None
+    return found
+
+
+async def does(ledger: Ledger, name: str, turn: int, answer: Answer = BOOKED, tool_call_id: str = "") -> Wish:
+    """Carry it out, as the turns do."""
+
+    async def work() -> Answer:
+        return answer
+
+    found = wish(ledger, name, turn)
+    if not found.is_done:
+        task = asyncio.get_running_loop().create_task(work())
+        ledger.begin(found, tool_call_id or f"{name}-{turn}", task)
+        await asyncio.wait((task,))
+    return found
+
+
+def as_spelled(name: str, arguments: str) -> str | None:
+    return arguments if name != "find" else None
+
+
+async def test_the_same_wish_in_later_turns_is_the_same() -> None:
+    ledger = Ledger("call_1")
+    first = await does(ledger, "book", 1)
+    assert all(wish(ledger, "book", turn) is first for turn in range(1, 6))
+    assert first.answer == BOOKED
+
+
+async def test_who_books_and_cancels_and_books_again_means_it() -> None:
+    ledger = Ledger("call_1")
+    first, cancelled = await does(ledger, "book", 1), await does(ledger, "cancel", 2)
+    again = await does(ledger, "book", 3)
+    assert len({first.key, cancelled.key, again.key}) == 3
+    assert await does(ledger, "book", 4) is again
+
+
+async def test_a_write_that_failed_between_them_renews_nothing() -> None:
+    ledger = Ledger("call_1")
+    first = await does(ledger, "book", 1)
+    await does(ledger, "cancel", 2, FAILED)
+    assert wish(ledger, "book", 3) is first
+
+
+async def test_writes_of_one_turn_do_not_renew_each_other() -> None:
+    ledger = Ledger("call_1")
+    first, other = await does(ledger, "book", 1), await does(ledger, "cancel", 1)
+    assert wish(ledger, "book", 2) is first
+    assert wish(ledger, "cancel", 2) is other
+    assert wish(ledger, "book", 3) is first, "it was asked for in turn 2 as well"
+
+
+async def test_what_failed_may_be_tried_again_with_the_same_key() -> None:
+    ledger = Ledger("call_1")
+    first = await does(ledger, "book", 1, FAILED)
+    assert not first.is_done
+    again = await does(ledger, "book", 2)
+    assert again is first
+    assert again.answer == BOOKED
+
+
+async def test_what_went_well_and_returned_nonsense_is_done() -> None:
+    assert (await does(Ledger("call_1"), "book", 1, Answer.failed("unreadable", "?"))).is_done
+
+
+async def test_a_write_that_was_stopped_has_no_answer() -> None:
+    ledger = Ledger("call_1")
+    found, task = wish(ledger, "book", 1), asyncio.get_running_loop().create_task(asyncio.sleep(9, BOOKED))
+    ledger.begin(found, "t1", task)
+    assert ledger.running == [found]
+    task.cancel()
+    await asyncio.wait((task,))
+    assert (ledger.running, found.answer) == ([], None)
+
+
+async def test_keys_differ_by_call_tool_arguments_and_number() -> None:
+    keys = {wish(Ledger(call), name, 1).key for call in ("a", "b") for name in ("book", "cancel")}
+    keys |= {ledger_wish.key for ledger_wish in [Ledger("a").wish("book", '{"day":1}', 1)] if ledger_wish}
+    assert len(keys) == 5
+
+
+def test_a_ledger_refuses_more_than_it_can_keep() -> None:
+    ledger = Ledger("call_1")
+    for number in range(MOST_WISHES):
+        assert ledger.wish("book", str(number), 1) is not None
+    assert ledger.wish("book", "more", 1) is None
+    assert ledger.wish("book", "0", 1) is not None, "those it has are answered still"
+
+
+SAID_TWICE = (
+    caller("Book it"),
+    ToolCalled("t1", "book", "{}"),
+    ToolAnswered("t1", "booked", is_successful=True),
+    agent("It is booked."),
+    caller("Cancel it"),
+    ToolCalled("t2", "cancel", "{}"),
+    ToolAnswered("t2", "cancelled"),
+    agent("It is cancelled."),
+    caller("Book it after all"),
+)
+
+
+async def test_another_process_finds_the_same_wishes_under_the_same_keys() -> None:
+    here, there = Ledger("call_1"), Ledger("call_1")
+    keys = [(await does(here, name, turn)).key for name, turn in (("book", 1), ("cancel", 2), ("book", 3))]
+    rows = (*SAID_TWICE, ToolCalled("t3", "book", "{}"), ToolAnswered("t3", "booked", is_successful=True))
+    there.recall(rows, as_spelled)
+    assert wish(there, "book", 4).key == keys[2]
+    assert wish(there, "book", 4).is_done
+    before = Ledger("call_1")
+    before.recall(SAID_TWICE, as_spelled)
+    assert wish(before, "cancel", 3).key == keys[1]
+
+
+def test_a_call_whose_process_died_before_its_answer_is_carried_out_again_under_its_key() -> None:
+    ledger = Ledger("call_1")
+    ledger.recall((*SAID_TWICE, ToolCalled("t3", "book", "{}")), as_spelled)
+    again = wish(ledger, "book", 3)
+    assert (again.is_done, again.number) == (False, 2)
+
+
+def test_a_write_that_failed_in_another_process_may_be_tried_again() -> None:
+    ledger = Ledger("call_1")
+    ledger.recall(
+        (caller("Book"), ToolCalled("t1", "book", "{}"), ToolAnswered("t1", "late", is_successful=False)), as_spelled
+    )
+    assert not wish(ledger, "book", 1).is_done
+
+
+async def test_recalling_takes_in_neither_reads_nor_what_was_made_here_nor_anything_twice() -> None:
+    ledger = Ledger("call_1")
+    found = await does(ledger, "book", 1, FAILED, "t1")
+    ledger.made("t1")
+    rows = (caller("Book"), ToolCalled("t1", "book", "{}"), ToolAnswered("t1", "done"), ToolCalled("t2", "find", "{}"))
+    for _ in range(2):
+        ledger.recall(rows, as_spelled)
+    assert found.answer == FAILED
+    assert ledger.wish("find", "{}", 1) is not None
+    assert ledger.completed(rows) == rows
+
+
+def test_a_recalled_success_is_not_undone_by_a_later_row() -> None:
+    ledger = Ledger("call_1")
+    repeated = (ToolCalled("t9", "book", "{}"), ToolAnswered("t9", "stopped", is_successful=False))
+    ledger.recall((*SAID_TWICE[:3], caller("Hello?"), *repeated), as_spelled)
+    assert wish(ledger, "book", 2).answer == BOOKED
+
+
+async def test_a_result_that_the_platform_does_not_show_stands_behind_its_turn() -> None:
+    ledger = Ledger("call_1")
+    await does(ledger, "book", 1, tool_call_id="t1")
+    shown = (ToolCalled("t1", "book", "{}"), ToolAnswered("t1", "booked", is_successful=True))
+    assert ledger.completed((caller("Book"),)) == (caller("Book"), *shown)
+    rows: tuple[Row, ...] = (caller("Book"), agent("Let me"), caller("Hello?"))
+    assert ledger.completed(rows) == (*rows[:2], *shown, rows[2])
+
+
+async def test_a_call_that_is_shown_without_its_answer_gets_it() -> None:
+    ledger = Ledger("call_1")
+    await does(ledger, "book", 1, FAILED, "t1")
+    rows = (caller("Book"), ToolCalled("t1", "book", "{}"))
+    assert ledger.completed(rows) == (*rows, ToolAnswered("t1", FAILED.content, is_successful=False, fault="timeout"))
+
+
+async def test_what_the_platform_shows_is_not_told_again() -> None:
+    ledger = Ledger("call_1")
+    await does(ledger, "book", 1, tool_call_id="t1")
+    wish(ledger, "move", 1)  # asked for, and not done
+    rows = (caller("Book"), ToolCalled("t1", "book", "{}"), ToolAnswered("t1", "booked"))
+    assert ledger.completed(rows) is rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "turns"),
+    [
+        pytest.param((), [], id="none"),
+        pytest.param((agent("Hello"), caller("Hi"), agent("Yes?"), caller("Well")), [0, 1, 1, 2], id="utterances"),
+        pytest.param((DigitPressed("1"), DigitPressed("2"), agent("Ok"), DigitPressed("1")), [1, 1, 1, 2], id="digits"),
+        pytest.param((Note("a text"), ToolCalled("t", "f", "{}"), ToolAnswered("t", "")), [1, 1, 1], id="notes"),
+    ],
+)
+def test_turns_are_told_apart_by_what_the_caller_said_or_pressed(rows: tuple[Row, ...], turns: list[int]) -> None:
+    assert list(turns_of(rows)) == turns

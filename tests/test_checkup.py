@@ -1,0 +1,43 @@
+"""`cuebox check`, without a process of its own: what is told of the settings and of each agent."""
+
+from pathlib import Path
+
+import pytest
+
+from service import checkup
+from service.checkup import Verdict, findings
+from service.settings import Settings
+from tests.agents.folders import written
+
+
+async def told(settings: Settings) -> list[tuple[Verdict, str, str]]:
+    return [(found.verdict, found.subject, found.text) async for found in findings(settings, {})]
+
+
+async def oddities(settings: Settings) -> list[str]:
+    return [text for verdict, subject, text in await told(settings) if (verdict, subject) == (Verdict.ODD, "setting")]
+
+
+async def test_traces_without_their_package_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(agent="dummy", retell_api_key="k", otlp_endpoint="http://127.0.0.1:4318")
+    assert await oddities(settings) == []
+    monkeypatch.setattr(checkup, "find_spec", lambda _: None)
+    (oddity,) = await oddities(settings)
+    assert oddity.endswith("pip install 'cuebox[otel]'")
+
+
+async def test_a_log_that_holds_words_and_webhooks_without_a_key_are_told() -> None:
+    content, webhooks = await oddities(Settings(agent="dummy", log_content=True))
+    assert content.startswith("CUEBOX_LOG_CONTENT is on")
+    assert webhooks.startswith("RETELL_API_KEY is not set")
+
+
+async def test_each_agent_is_tried(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        written(tmp_path / name, agent_toml=f"greeting = 'I am {name}.'")
+    settings = Settings(agent="a:3,b:1", agents_dir=str(tmp_path), dev=True, retell_api_key="k")
+    found = await told(settings)
+    agents = [text.split(", without")[0] for _, subject, text in found if subject == "agent"]
+    assert agents == ["a (75% of the calls)", "b (25% of the calls)", "c (only for addresses that name it)"]
+    greetings = [text.split(" (")[0] for _, subject, text in found if subject == "greeting"]
+    assert greetings == ["I am a.", "I am b.", "I am c."]
