@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 
 from service.conversation.parts import Action, Transfer
 from service.conversation.transcript import Transcript
@@ -26,7 +26,7 @@ class CallDetails:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-class Prompt(Enum):
+class Prompt(StrEnum):
     """Why the agent is asked to speak."""
 
     GREETING = "greeting"
@@ -120,7 +120,7 @@ class Policy:
         return replace(self, lines=self.lines.spoken_in(details.variables.get("language", "")))
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """How a turn was settled, exactly one of these."""
 
     COMPLETED = "completed"
@@ -130,7 +130,7 @@ class Outcome(Enum):
     DISCONNECTED = "disconnected"
 
 
-class Fallback(Enum):
+class Fallback(StrEnum):
     """The line of ours that ended a turn which failed. None of them is an answer."""
 
     APOLOGY = "apology"

@@ -1,14 +1,14 @@
 """What happened. Every event carries the moment it happened: `at`, seconds on the shell's monotonic clock."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from service.conversation.call import CallDetails, Prompt
 from service.conversation.parts import Aside, Part
 from service.conversation.transcript import Transcript
 
 
-class Oddity(Enum):
+class Oddity(StrEnum):
     """Something the other side should not have done. None of them ends a call."""
 
     BINARY_FRAME = "binary_frame"
@@ -25,7 +25,7 @@ class Oddity(Enum):
     UNKNOWN_TYPE = "unknown_type"
 
 
-class DeadlineKind(Enum):
+class DeadlineKind(StrEnum):
     """What a deadline guards. A call has at most one of each kind."""
 
     GREETING = "greeting"

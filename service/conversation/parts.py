@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from service.conversation.transcript import ToolAnswered, ToolCalled, must_be
 
@@ -131,7 +131,7 @@ class HoldLine:
         must_be(str, self.text)
 
 
-class Lookup(Enum):
+class Lookup(StrEnum):
     """How a search for knowledge ended."""
 
     FOUND = "found"

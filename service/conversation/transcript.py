@@ -3,12 +3,12 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from itertools import islice
 from types import UnionType
 
 
-class Speaker(Enum):
+class Speaker(StrEnum):
     """Whose words they are. Everybody who is not our agent counts as the caller."""
 
     AGENT = "agent"
@@ -112,20 +112,24 @@ def merged(transcript: Iterable[Row]) -> Transcript:
     rows: list[Row] = []
     run: list[Utterance] = []  # of one side
     for row in transcript:
-        if not isinstance(row, Utterance):
-            rows += _joined(run)
+        if isinstance(row, Utterance):
+            if not row.text or row.text.isspace():
+                continue
+            if run and run[0].speaker is row.speaker:
+                run.append(row)
+                continue
+        if run:
+            rows.append(run[0] if len(run) == 1 else _joined(run))  # the first is the rule, and this is a hot loop
+        if isinstance(row, Utterance):
+            run = [row]
+        else:
             rows.append(row)
             run = []
-        elif row.text and not row.text.isspace():
-            if run and run[0].speaker is not row.speaker:
-                rows += _joined(run)
-                run = []
-            run.append(row)
-    return (*rows, *_joined(run))
+    return (*rows, *([_joined(run)] if run else ()))
 
 
-def _joined(run: list[Utterance]) -> list[Utterance]:
-    return run if len(run) < 2 else [replace(run[-1], text=" ".join(row.text.strip() for row in run))]  # noqa: PLR2004
+def _joined(run: list[Utterance]) -> Utterance:
+    return run[0] if len(run) == 1 else replace(run[-1], text=" ".join(row.text.strip() for row in run))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
+from service.agents.folder import read_folder
+from service.agents.library import SHIPPED
 from service.llm.records import Cause, Result
 from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import FAULTS, Cut, Empty, Fault, Garble, HangBeforeHeaders, Refuse, Script
-from service.agents.folder import read_folder
-from service.agents.library import SHIPPED
 from tests.conformance.receptionists import reception
 from tests.conformance.troubles import AFTER_WORDS, BEFORE_WORDS, TEXT, heard
 from tests.live import serving, words
@@ -62,7 +62,9 @@ async def test_case_32_a_model_that_is_not_there_is_apologised_for_and_its_calle
     async with serving(settings=settings) as service, service.line() as line:
         await line.greeted()
         await line.ask(1, "Hello.", "When do you open?")
-        assert await line.answer(1) == RESCUE
+        rescue = read_folder(SHIPPED / "receptionist").script.rescue
+        assert rescue is not None
+        assert await line.answer(1) == rescue.words
         assert line.frames[-1]["transfer_number"]
         await line.nothing(0.03)
 
