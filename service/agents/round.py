@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +20,8 @@ from service.llm.model import Occasion, ToolCall, ToolExchange
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_NAME = 64
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+"""What endpoints refuse in the name of a tool, also where they are told what a model made up."""
 _LONGEST_ARGUMENTS = 4000
 """Of those that cannot be read: characters. They go back to the model, and to the platform."""
 
@@ -93,7 +96,8 @@ class Round:
 
     def refuse(self, call: ToolCall, why: str, fault: str = "refused") -> _Job:
         """Add a call that is not carried out. The model is told why."""
-        called = ToolCalled(next(self._desk.ids), call.name[:_LONGEST_NAME], _presentable(call.arguments))
+        name = _NO_NAME.sub("_", call.name[:_LONGEST_NAME]) or "_"
+        called = ToolCalled(next(self._desk.ids), name, _presentable(call.arguments))
         self._jobs.append(job := _Job(called, answer=Answer.failed(fault, why)))
         return job
 

@@ -76,6 +76,10 @@ class OpenTurn:
     waits_since: float = 0.0
     """When the last word came, or the request or the tool's answer."""
     _words: list[str] | None = None
+    """Of all that was handed over."""
+    _shown: list[str] = field(default_factory=list)
+    """What the transcript showed of it at the last look, and how many words that was."""
+    _known_heard: int | None = None
 
     @property
     def text(self) -> str:
@@ -207,8 +211,17 @@ class OpenTurn:
         return heard if heard <= before else max(before, heard - len(words_of(self.held)))
 
     def _heard(self, transcript: Sequence[Row]) -> int | None:
-        said = self._words = words_of(self._handed_over()) if self._words is None else self._words
-        return heard_of(said, self.mark.heard_since(transcript, at_most=4 * len(said) + 100))
+        shown = self.mark.agent_texts_since(transcript)
+        if self._words is None or shown != self._shown:  # while the caller speaks, nothing of ours changes
+            self._words = words_of(self._handed_over()) if self._words is None else self._words
+            heard = self.mark.heard_since(transcript, at_most=4 * len(self._words) + 100)
+            self._shown, self._known_heard = shown, heard_of(self._words, heard)
+        return self._known_heard
+
+    @property
+    def words_said(self) -> int:
+        """How many words the answer has."""
+        return len(words_of(self.text) if self.held or self._words is None else self._words)
 
     def _handed_over(self) -> str:
         """All that the caller was to hear, the hold line where it was said."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.conversation.call import Outcome, Prompt, TurnRecord
 from service.conversation.reply import OpenTurn
-from service.conversation.transcript import Row, words_of
+from service.conversation.transcript import Row
 
 COMPLETED_SHARE = 0.9
 
@@ -29,9 +29,9 @@ def settled(turn: OpenTurn, transcript: Sequence[Row] | None, at: float, *, over
 
     `transcript` is what was heard by then, None when it is not known.
     """
-    said = words_of(turn.text)
     heard = None if transcript is None else turn.words_heard(transcript)
-    return _record(turn, at, len(said), _by_what_was_heard(turn, len(said), heard, overtaken_by), overtaken_by)
+    said = turn.words_said
+    return _record(turn, at, said, _by_what_was_heard(turn, said, heard, overtaken_by), overtaken_by)
 
 
 def settled_at_end(turn: OpenTurn, transcript: Sequence[Row], at: float, *, line_closed_at: float) -> TurnRecord:
@@ -39,8 +39,8 @@ def settled_at_end(turn: OpenTurn, transcript: Sequence[Row], at: float, *, line
 
     Where the transcript stopped short, the playout estimate says whether the caller had time to hear the rest.
     """
-    said = len(words_of(turn.text))
     heard = turn.words_heard(transcript)
+    said = turn.words_said
     if turn.final_at is None:
         result = _Heard(Outcome.DISCONNECTED, heard or 0)
     elif heard is None:

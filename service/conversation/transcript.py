@@ -149,6 +149,11 @@ class Mark:
             return cls()
         return cls(len(transcript) - 1, len(_agent_words(transcript[-1])))
 
+    def agent_texts_since(self, transcript: Sequence[Row]) -> list[str]:
+        """What the agent said behind the mark, and in the row that it is in."""
+        rows = islice(transcript, self.row, None)
+        return [row.text for row in rows if isinstance(row, Utterance) and row.speaker is Speaker.AGENT]
+
     def heard_since(self, transcript: Sequence[Row], at_most: int) -> list[str]:
         """The agent's words behind the mark, about `at_most` of them, compared as `words_of` compares."""
         words: list[str] = []

@@ -20,13 +20,13 @@ from tests.live import is_final
 class Diary:
     """A backend that writes whatever it is told to."""
 
-    def __init__(self, takes: float = 0.0) -> None:
-        self.takes = takes
+    def __init__(self, takes: float = 0.0, hold: str = "") -> None:
+        self.takes, self.hold = takes, hold
         self.done: list[str] = []
 
     @property
     def book(self) -> Tool:
-        @tool(hold="I am writing it down.", hold_after=0.05)
+        @tool(hold=self.hold, hold_after=0.1)
         async def book(day: str) -> dict[str, str]:
             """Book an appointment."""
             await asyncio.sleep(self.takes)
@@ -47,12 +47,11 @@ def _kind(frame: dict[str, str]) -> str:
 
 
 async def test_case_51_a_slow_tool_is_told_bridged_and_answered_in_one_turn() -> None:
-    diary = Diary(takes=0.1)
+    diary = Diary(takes=0.3, hold="I am writing it down.")
     async with desk(wishing(book(), lead_in="Gladly."), diary.book) as here, here.caller() as caller:
         heard = await caller.gets(1, "Book Monday.")
-        assert heard.startswith("Gladly. I am writing it down. The answer is ")
-        told = kinds(caller)
-        assert told[:4] == ["Gladly.", "invocation", " I am writing it down. ", "result"]
+        assert " ".join(heard.split()).startswith("Gladly. I am writing it down. The answer is ")
+        assert kinds(caller)[:4] == ["Gladly.", "invocation", " I am writing it down. ", "result"]
         assert caller.result["successful"] is True
 
 
@@ -68,14 +67,14 @@ async def test_case_52_arguments_and_results_are_text_that_holds_json() -> None:
 async def test_case_53_the_same_wish_five_times_under_growing_ids_is_done_once(*, shows_rows: bool) -> None:
     diary = Diary()
     async with desk(wishing(book()), diary.book) as here, here.caller() as caller:
-        answers = set()
+        answers = set[str]()
         for turn_id in (1, 2, 5, 6, 9):
             if not shows_rows:
                 caller.rows = caller.rows[:1]
             answers.add(await caller.gets(turn_id, "Book Monday, please."))
         assert answers == {'The answer is {"booked":"Monday"}.'}
         assert diary.done == ["Monday"]
-        assert len(caller.results) == 5
+        assert len(caller.results) == (5 if shows_rows else 1), "who is told by us need not ask again"
 
 
 async def test_case_53_five_requests_in_a_burst_write_once_and_only_the_last_is_answered() -> None:
