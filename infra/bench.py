@@ -45,8 +45,9 @@ async def main(*, is_quick: bool) -> list[Figure]:
     """All rows, in the order of the table."""
     shorter = 4 if is_quick else 1
     tiny = replace(TINY, seconds=TINY.seconds / shorter)
-    rounds = [await _round(tiny) for _ in range(1 if is_quick else 3)]
-    figures = _of_rounds(rounds)
+    with _environ(CUEBOX_AGENTS_DIR="infra/bench_agents", CUEBOX_AGENT="plain"):
+        rounds = [await _round(tiny) for _ in range(1 if is_quick else 3)]
+    figures = [*_of_rounds(rounds), _of_receptionist(await measure(tiny))]
     for minute in (1, 10, 30):
         run = await measure(replace(REAL, minute=minute, seconds=REAL.seconds / shorter))
         figures.append(_of_minute(minute, run))
@@ -154,6 +155,12 @@ def _of_rounds(rounds: list[_Round]) -> list[Figure]:
         Figure("Memory of an idle call", "the same", f"{idle:.0f} kB"),
         Figure("Longest stall of the event loop", "the same, seen from outside", f"{stall:.1f} ms"),
     ]
+
+
+def _of_receptionist(run: Run) -> Figure:
+    conditions = "the same, by the shipped receptionist: five tools, 36 pages of knowledge, a search before each answer"
+    added = "" if run.added is None else f", p50 {run.added.p50:.1f} ms added"
+    return Figure("CPU a turn with tools and knowledge", conditions, f"{run.cpu_ms_per_turn:.1f} ms{added}")
 
 
 def _of_minute(minute: int, run: Run) -> Figure:

@@ -26,6 +26,7 @@ class Abilities:
     closing: Toolset
     """The same, when it is time to speak."""
     limits: Limits
+    can_write: bool = False
 
     @classmethod
     def of(cls, folder: Folder) -> "Abilities":
@@ -33,7 +34,8 @@ class Abilities:
         specs = (*(tool.spec for tool in tools.values()), *(action.spec for action in actions.values()))
         if not specs:
             return cls(tools, actions, NO_TOOLS, NO_TOOLS, folder.script.limits)
-        return cls(tools, actions, Toolset(specs), Toolset(specs, may_call=False), folder.script.limits)
+        can_write = any(tool.effect == "write" for tool in tools.values())
+        return cls(tools, actions, Toolset(specs), Toolset(specs, may_call=False), folder.script.limits, can_write)
 
 
 class Answering:

@@ -44,6 +44,7 @@ def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
     was_cut_off = was_called = False
     digits = ""
     for row in rows:
+        is_parallel, was_called = was_called, False
         if digits and not isinstance(row, DigitPressed):
             yield _keys(digits)
             digits = ""
@@ -60,10 +61,10 @@ def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
                 yield Message(Role.USER, f"[note: {row.text}]")
             case ToolCalled() if row.tool_call_id in answers:
                 call = ToolCall(row.tool_call_id, row.name, row.arguments)
-                yield ToolExchange(call, answers.pop(row.tool_call_id), is_parallel=was_called)
+                yield ToolExchange(call, answers.pop(row.tool_call_id), is_parallel=is_parallel)
+                was_called = True
             case _:
                 pass  # a tool call without its answer, or the reverse: chat models refuse half of a pair
-        was_called = isinstance(row, ToolCalled)
     if digits:
         yield _keys(digits)
 

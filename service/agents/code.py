@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import itertools
+import re
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -19,6 +20,8 @@ from service.agents.tools import Tool, ToolMistake
 Hook = Callable[..., Awaitable[object]]
 
 _COUNT = itertools.count(1)
+_VERBS = ("search", "warm_up", "close")
+_PACKAGE = re.compile(r"\bcuebox_agent_\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,19 @@ def read_code(file: Path, taken: Collection[str], mistakes: list[Mistake]) -> Co
             mistakes.append(Mistake(file, line, f"the name {tool.name} is taken", "call the function something else"))
     before_call = _hook(module, "before_call", ("call",), file, mistakes)
     after_call = _hook(module, "after_call", ("call", "ending"), file, mistakes)
-    store = getattr(module, "knowledge", None)
-    return Code(tuple(tools.values()), before_call, after_call, store if hasattr(store, "search") else None)
+    return Code(tuple(tools.values()), before_call, after_call, _store(module, file, mistakes))
+
+
+def _store(module: ModuleType, file: Path, mistakes: list[Mistake]) -> Knowledge | None:
+    """What is called `knowledge`, where it has any of a store's verbs."""
+    store: Knowledge | None = getattr(module, "knowledge", None)
+    missing = [verb for verb in _VERBS if not iscoroutinefunction(getattr(store, verb, None))]
+    if not any(hasattr(store, verb) for verb in _VERBS):
+        return None
+    if missing:
+        remedy = "service/agents/knowledge/store.py shows how"
+        mistakes.append(Mistake(file, None, f"knowledge has no async def {', '.join(missing)}", remedy))
+    return store
 
 
 def _hook(module: ModuleType, name: str, takes: Sequence[str], file: Path, mistakes: list[Mistake]) -> Hook | None:
@@ -93,9 +107,12 @@ def _imported(file: Path, mistakes: list[Mistake]) -> ModuleType | None:
 
 
 def _mistake_of(error: BaseException, file: Path) -> Mistake:
-    where, line = next(_places(error, file.parent.resolve()), (file, None))
-    what = str(error) if isinstance(error, ToolMistake) else f"{type(error).__name__}: {error}"
-    return Mistake(where, line, what.removeprefix(f"{where}:{line}: "))
+    folder = file.parent.resolve()
+    where, line = next(_places(error, folder), (file, None))
+    said = error.msg if isinstance(error, SyntaxError) else _PACKAGE.sub("", str(error))
+    what = said if isinstance(error, ToolMistake) else f"{type(error).__name__}: {said}"
+    as_given = file.parent / where.relative_to(folder) if where.is_relative_to(folder) else where
+    return Mistake(as_given, line, what.removeprefix(f"{where}:{line}: "))
 
 
 def _places(error: BaseException, folder: Path) -> Iterator[tuple[Path, int | None]]:

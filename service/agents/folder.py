@@ -96,9 +96,11 @@ def read_folder(path: Path, cache: Path | None = None) -> Folder:
     """
     mistakes: list[Mistake] = []
     script = _script_of(path / "agent.toml", mistakes)
+    are_defaults_known = bool(script.variables) or not mistakes
     prompt = text_of(path / "prompt.md", LONGEST_PROMPT, mistakes)
-    for line, what in placeholder_mistakes(prompt, script.variables):
-        mistakes.append(Mistake(path / "prompt.md", line, what))
+    if are_defaults_known:
+        for line, what in placeholder_mistakes(prompt, script.variables):
+            mistakes.append(Mistake(path / "prompt.md", line, what))
     code = read_code(path / "tools.py", actions_of(script.actions), mistakes)
     index = _index_of(path / "knowledge", cache, mistakes)
     folder_hash = _hash_of(path, mistakes)
@@ -122,7 +124,9 @@ def hash_of(folder: Path) -> str:
     files = files_of(folder)
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+        digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:12] if files else ""
 
 
@@ -190,6 +194,8 @@ def _code_of(language: str) -> str:
 
 
 def _index_of(folder: Path, cache: Path | None, mistakes: list[Mistake]) -> Knowledge | None:
+    if folder.exists() and not folder.is_dir():
+        mistakes.append(Mistake(folder, None, "this is a file", "make it a folder, and put your pages into it"))
     try:
         pages = read_pages(folder)
     except KnowledgeMistake as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 
-from service.agents.tools import Answer
+from service.agents.tools import IN_DOUBT, Answer
 from service.conversation.transcript import (
     DigitPressed,
     Note,
@@ -104,8 +104,10 @@ class Ledger:
         """Take in the writes that a process before this one made.
 
         `canonical` spells the arguments of a write, by its name; None for what is none.
-        One without an answer is carried out under the same key when it is asked for again: its backend can tell.
+        One without an answer may have been carried out. With the key, its backend can tell.
         """
+        if all(row.tool_call_id in self._known for row in history if isinstance(row, ToolCalled)):
+            return
         answers: dict[str, ToolAnswered] | None = None
         for row, turn in zip(history, turns_of(history), strict=True):
             if not isinstance(row, ToolCalled) or row.tool_call_id in self._known:
@@ -116,14 +118,20 @@ class Ledger:
             if answers is None:
                 answers = {answer.tool_call_id: answer for answer in history if isinstance(answer, ToolAnswered)}
             wish, answer = self.wish(row.name, arguments, turn), answers.get(row.tool_call_id)
-            if wish is not None and answer is not None and not wish.is_done:
+            if wish is None or wish.is_done:
+                continue
+            if answer is None:
+                wish.answer = Answer.failed("raised", f"This was cut short.{IN_DOUBT}")
+            else:
                 wish.ids, wish.acted = {row.tool_call_id}, turn
                 wish.answer = Answer(answer.content, "raised" if answer.is_successful is False else None)
 
     def completed(self, history: Transcript) -> Transcript:
         """The history with the results that the platform does not show: each behind the turn that asked for it."""
+        if not self._wishes:
+            return history
         shown = {row.tool_call_id for row in history if isinstance(row, ToolAnswered)}
-        missing = [wish for wish in self._wishes if wish.answer is not None and not wish.ids & shown]
+        missing = [wish for wish in self._wishes if wish.ids and wish.answer is not None and not wish.ids & shown]
         if not missing:
             return history
         rows: list[Row] = []
@@ -148,7 +156,7 @@ def _rows_of(wishes: Iterable[Wish], history: Transcript) -> Iterator[Row]:
     called = {row.tool_call_id for row in history if isinstance(row, ToolCalled)}
     for wish in wishes:
         answer = wish.answer
-        if answer is not None and wish.ids:
+        if answer is not None:
             # A call that is shown without its answer gets it there.
             of = min(wish.ids & called, default=min(wish.ids))
             if of not in called:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_BYTES = 4
+"""Of a character, at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -31,9 +34,10 @@ class FolderMistake(ValueError):
 def text_of(file: Path, most: int, mistakes: list[Mistake]) -> str:
     """A file's text, of `most` characters at most; what is wrong is added to the mistakes, and the text is empty."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            text = opened.read(_BYTES * most + 1).decode("utf-8-sig")  # of a recording that lies there, not all of it
     except FileNotFoundError:
-        mistakes.append(Mistake(file, None, "the file is missing", "every agent has one; it may be short"))
+        mistakes.append(Mistake(file, None, "the file is missing", "every agent has one; it may be empty"))
     except OSError as error:
         mistakes.append(Mistake(file, None, f"it cannot be read: {error.strerror or type(error).__name__}"))
     except UnicodeDecodeError as error:
@@ -42,5 +46,5 @@ def text_of(file: Path, most: int, mistakes: list[Mistake]) -> str:
     else:
         if len(text) <= most:
             return text
-        mistakes.append(Mistake(file, None, f"it has {len(text)} characters, and may have {most}", "make it shorter"))
+        mistakes.append(Mistake(file, None, f"it has more than {most} characters", "make it shorter"))
     return ""

@@ -144,11 +144,13 @@ class PromptedAnswerer:
         if agent.model is None:
             yield Speech(_without_model(turn, hits))
             return
-        async with aclosing(self._writes_ended()) as holds:
-            async for hold in holds:
-                yield hold
-        self._ledger.recall(turn.history, self._canonical)
-        shown = replace(turn, history=self._ledger.completed(turn.history))
+        shown = turn
+        if agent.abilities.can_write:
+            async with aclosing(self._writes_ended()) as holds:
+                async for hold in holds:
+                    yield hold
+            self._ledger.recall(turn.history, self._canonical)
+            shown = replace(turn, history=self._ledger.completed(turn.history))
         messages = chat_of(shown, self._instructions(), _reference(hits))
         answering = Answering(agent.model, agent.abilities, self._desk, turn, messages, asked_at=asked_at)
         async with aclosing(answering.parts()) as parts:

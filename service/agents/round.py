@@ -11,8 +11,8 @@ import msgspec
 
 from service.agents.call import Call
 from service.agents.errands import Errands
-from service.agents.ledger import Ledger, turns_of
-from service.agents.tools import Answer, Arguments, Tool, ToolError
+from service.agents.ledger import Ledger, Wish, turns_of
+from service.agents.tools import IN_DOUBT, Answer, Arguments, Tool, ToolError
 from service.conversation.call import Turn
 from service.conversation.parts import Action, HoldLine
 from service.conversation.transcript import ToolAnswered, ToolCalled
@@ -61,7 +61,8 @@ class _Job:
 
     @property
     def answered(self) -> ToolAnswered:
-        answer = self.answer or Answer.failed("cancelled", "This was stopped, because the caller went on.")
+        doubt = IN_DOUBT if self.is_committed else ", because the caller went on."
+        answer = self.answer or Answer.failed("cancelled", f"This was stopped{doubt}")
         return ToolAnswered(self.called.tool_call_id, answer.content, answer.fault is None, answer.fault, answer.error)
 
 
@@ -172,14 +173,14 @@ class Round:
         wish = desk.ledger.wish(tool.name, arguments.canonical, max(turns_of(self._turn.history), default=0))
         if wish is None:
             return Answer.failed("refused", "There were too many changes in this call. Nothing was done.")
-        if wish.running is None and not wish.is_done:
+        if wish.running is None and _result_of(wish, tool) is None:
             if not self._is_confirmed(tool):
                 return Answer.failed("refused", "Nothing was done yet. Ask the caller to confirm it first.")
             await asyncio.sleep(self._act_at - asyncio.get_running_loop().time())
         job.is_committed = True
-        if wish.answer is not None and wish.is_done:
+        if wish.running is None and (result := _result_of(wish, tool)) is not None:
             wish.ids.add(job.called.tool_call_id)
-            return wish.answer
+            return result
         if wish.running is None:
             call = self._call_for(job, wish.key)
             desk.ledger.begin(wish, job.called.tool_call_id, running := desk.errands.start(tool.run(call, arguments)))
@@ -218,6 +219,14 @@ class Round:
                 stopped.append(job.task)
         if stopped:
             await asyncio.wait(stopped)
+
+
+def _result_of(wish: Wish, tool: Tool) -> Answer | None:
+    """What it had. None when it may be tried, for the first time or again."""
+    answer = wish.answer
+    if answer is not None and (wish.is_done or (answer.is_in_doubt and not tool.parameters.takes_call)):
+        return answer
+    return None
 
 
 def _presentable(arguments: str) -> str:

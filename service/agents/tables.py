@@ -138,7 +138,7 @@ def _unfit(raw: dict[str, Any], kind: type) -> Iterator[tuple[Place, str, str]]:
             msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
             what, at = _AT.sub("", str(error)), _AT.search(str(error))
-            place = _take_out(raw, _steps(at[1] if at else ""), origins)
+            place = _take_out(raw, _steps(at[1] if at else "", raw, kind), origins)
             is_told = "missing required" in what and any(told[: len(place)] == place for told in places)
             places.append(place)
             if not is_told:
@@ -149,11 +149,30 @@ def _unfit(raw: dict[str, Any], kind: type) -> Iterator[tuple[Place, str, str]]:
             return
 
 
-def _steps(path: str) -> Iterator[Step]:
-    for step in _STEP.finditer(path):
-        if step[0] == "[...]":  # some value of a table whose keys are free: which, is not told
-            return
-        yield step[1] or int(step[2])
+def _steps(path: str, raw: dict[str, Any], kind: type) -> Iterator[Step]:
+    value: Any = raw
+    for found in _STEP.finditer(path):
+        step: Step = _blamed(value, raw, kind) if found[0] == "[...]" else found[1] or int(found[2])
+        yield step
+        value = value[step]
+
+
+def _blamed(table: dict[str, Any], raw: dict[str, Any], kind: type) -> str:
+    """Which value of a table whose keys are free does not fit: that is not told, so each is tried alone."""
+    whole = dict(table)
+    try:
+        for key in whole:
+            table.clear()
+            table[key] = whole[key]
+            try:
+                msgspec.convert(raw, kind)
+            except msgspec.ValidationError as error:
+                if "[...]" in str(error):
+                    return key
+    finally:
+        table.clear()
+        table.update(whole)
+    raise AssertionError
 
 
 def _take_out(raw: dict[str, Any], steps: Iterator[Step], origins: dict[int, list[int]]) -> Place:

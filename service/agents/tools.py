@@ -4,11 +4,9 @@ Its signature and its docstring are what the model is told of it. The receptioni
 """
 
 import asyncio
-import contextvars
 import inspect
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType
@@ -18,6 +16,7 @@ import msgspec
 
 from service.agents.call import Call
 from service.agents.schema import Arguments, Parameters, ToolError, ToolMistake, parameters_of
+from service.agents.threads import in_thread
 from service.conversation.transcript import Transcript
 from service.llm.model import ToolSpec
 
@@ -30,10 +29,10 @@ MOST_BYTES = 16 * 1024
 """Of an answer's content."""
 MOST_SECONDS = 120.0
 MOST_DESCRIPTION = 1024  # characters: some wires refuse more
+IN_DOUBT = " It is not known whether it was done: do not say that it was."
 GRACE = 1.0
 """Seconds that a tool has to end when it is cancelled."""
 
-_THREADS = ThreadPoolExecutor(64, "tool")  # its own: tools that hang must not keep others from resolving a name
 _left: set[asyncio.Task["Answer"]] = set()  # tools that outlived their cancellation: held until they end
 
 
@@ -46,6 +45,11 @@ class Answer:
     """None when it went well; else "timeout", "refused", "raised", "unreadable" or "arguments"."""
     error: str | None = None
     """The class of what was raised."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may have been done all the same: read from the words, which come back from any platform."""
+        return IN_DOUBT in self.content
 
     @classmethod
     def failed(cls, fault: str, text: str, error: str | None = None) -> "Answer":
@@ -103,7 +107,7 @@ class Tool:
     async def _answer(self, call: Call, arguments: Arguments) -> Answer:
         begin = partial(self.function, *((call,) if self.parameters.takes_call else ()), **arguments.values)
         try:
-            result = await (begin() if inspect.iscoroutinefunction(self.function) else _in_thread(begin))
+            result = await (begin() if inspect.iscoroutinefunction(self.function) else in_thread(begin))
         except ToolError as error:
             return Answer.failed("refused", str(error) or "This was refused.", type(error).__name__)
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -120,7 +124,7 @@ class Tool:
 
     @property
     def _doubt(self) -> str:
-        return " It is not known whether it was done: do not say that it was." if self.effect == "write" else ""
+        return IN_DOUBT if self.effect == "write" else ""
 
 
 @overload
@@ -148,6 +152,10 @@ def tool(
     Async code must not block: it would hold up all calls. The type hints and the docstring are what the model is
     told: the words before `Args:` are the tool's, the lines below it the parameters'. A first parameter annotated
     `Call` is the call. Raise ToolError to refuse.
+
+    A write that failed is tried again when it is asked for again. One that may have been done all the same (it took
+    too long, it raised something else, its process died) only if it takes the call, whose `key` tells its backend
+    that it is the same.
 
     Args:
         function: What becomes the tool.
@@ -236,17 +244,6 @@ async def _stop(task: asyncio.Task[Answer]) -> None:
     task.add_done_callback(_left.discard)
     task.cancel()
     await asyncio.wait((task,), timeout=GRACE)
-
-
-async def _in_thread(function: Callable[[], object]) -> object:
-    def without_stop_iteration() -> object:
-        try:
-            return function()
-        except StopIteration as error:  # no future takes one: the call would never end
-            raise RuntimeError("StopIteration") from error
-
-    run = contextvars.copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, run, without_stop_iteration)
 
 
 def _content_of(result: object) -> str:

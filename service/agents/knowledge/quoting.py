@@ -1,52 +1,161 @@
-"""Answers without a model: the sentence of the best passage that says what was asked, word for word, or nothing."""
+"""Answers without a model: the sentence of a found passage that says what was asked, word for word, or nothing."""
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from service.agents.knowledge.store import Hit
 from service.agents.knowledge.wording import SAME, content_words, spoken_words
 
-CLEAR = 0.6
-"""The score from which a passage is taken for the answer."""
+CLEAR = 0.5
+"""The score from which a passage may hold the answer."""
+NEAR = 0.25
+"""How far below the best passage's score another may hold it, too."""
 AHEAD = 0.03
-"""By how much, unless the second best is of the same section."""
-_MOST_WORDS = 45
+"""By how much a sentence that leaves a part of the question open must be worth more than those of other pages."""
+_LEFT_OPEN = 0.35
+"""The share of what was asked, at most, that neither the sentence nor its headings speak of."""
+_HEADED = 0.6
+"""What a word counts that stands in the headings only."""
+_EXACT = 0.1
+"""What it counts more when it is the very word, and not one of its stem."""
+_MOST_WORDS, _MOST_IN_ALL = 45, 60
 _SHORT = 12
 """Words; a sentence of fewer takes the next along."""
-_STEM = 4
+_STEM = 6
+
+_WISH = re.compile(
+    r"\b(?:i want|i need|i(?:'d| would) like|i wanna|let me|(?:can|could|would) you|please)(?: please)?(?: to)?"
+    r" (?:book|make|schedule|reschedule|cancel|move|change|order|speak|talk)\b"
+    r"|\b(?:can|could|may) i (?:please )?(?:book|make|schedule|reschedule|order) (?:a|an|my|another)\b"
+)
+"""Somebody wants a thing done: no quotation does it."""
+_MEASURES = (
+    (
+        re.compile(r"\b(?:how much|prices?|costs?|charges?|fees?)\b"),
+        re.compile(r"[$€£]\s?\d|\b\d[\d.,]* (?:dollars?|euros?|pounds?|cents?|percent)\b|\bfree\b|\bnothing\b"),
+        frozenset({"price", "cost", "charge", "fee"}),
+    ),
+    (
+        re.compile(r"\bhow (?:long|often|far|many|soon|old)\b"),
+        re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|\w+ty|half|once|twice|every)\b"),
+        frozenset({"long", "often", "far", "many", "soon", "old"}),
+    ),
+    (
+        re.compile(
+            r"\b(?:what time|how (?:late|early)|(?:open|business|office)(?:ing)? hours|when .*(?:open|close)d?)\b"
+        ),
+        re.compile(r"\b\d{1,2}(?::\d\d)? ?[ap]\.?m\b|\bo'clock\b|\bnoon\b|\bhalf past\b", re.IGNORECASE),
+        frozenset({"hours"}),
+    ),
+)
+"""What asks for a measure, what its answer must have, and the words that stand for it."""
+_OPPOSITE = {"open": "closed", "close": "open", "closed": "open"}
+"""Either says whether."""
 
 _ABBREVIATED = re.compile(r"(?:\b(?:dr|mr|mrs|ms|st|no|e\.g|i\.e|etc|approx|a\.m|p\.m)|\b[A-Z])\.\Z", re.IGNORECASE)
 _END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|(?<=[。！？])|\n\s*\n")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+")
+_SUFFIX = re.compile(r"(?<=\w{3})(?:ions?|ings?|ed|es|s|e|ly)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    words: tuple[str, ...]
+    things: tuple[set[str], ...]
+    """For each of the words the stems that tell it."""
+    measures: tuple[re.Pattern[str], ...]
+
+    def told_by(self, stems: set[str], weights: Sequence[float]) -> float:
+        return sum(weight for thing, weight in zip(self.things, weights, strict=True) if not stems.isdisjoint(thing))
+
+    def is_measured_by(self, sentence: str) -> bool:
+        return all(measure.search(sentence) for measure in self.measures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    page: str
+    sentences: list[str]
+    at: int
+    told: float
+    """The share of the question that the sentence itself speaks of, 0 to 1."""
+    covered: float
+    """The same, with its headings."""
+    worth: float
 
 
 def quote(question: str, hits: Sequence[Hit]) -> str | None:
-    """One or two sentences to be spoken as they are; None when no passage is clearly the answer."""
-    if not hits or hits[0].score < CLEAR or not _is_ahead(hits):
+    """A few sentences to be spoken as they are; None when none of them clearly is the answer."""
+    asked = _understood(question.partition("\n")[0].casefold().replace("’", "'"))
+    if not asked.things or not hits:
         return None
-    asked = [_stems(" ".join((word, *SAME.get(word, ())))) for word in content_words(question.partition("\n")[0])]
-    passage = hits[0].passage
-    sentences = _sentences(passage.text)
-    speakable = [at for at, sentence in enumerate(sentences) if _is_speakable(sentence)]
-    best = max(speakable, key=lambda at: (_told(asked, sentences[at]), -at), default=None)
-    if best is None or _told(asked, f"{passage.heading} {sentences[best]}") * 2 < len(asked):
+    worthy = [hit for hit in hits if hit.score >= max(CLEAR, hits[0].score - NEAR)]
+    texts = [(hit, _sentences(hit.passage.text)) for hit in worthy]
+    weights = _weights(asked, [_stems(sentence) for _, sentences in texts for sentence in sentences])
+    answers = [answer for hit, sentences in texts for answer in _answers(asked, weights, hit, sentences)]
+    if not answers:
         return None
-    words = len(spoken_words(sentences[best]))
-    if words < _SHORT and best + 1 in speakable and words + len(spoken_words(sentences[best + 1])) <= _MOST_WORDS:
-        return f"{sentences[best]} {sentences[best + 1]}"
-    return sentences[best]
+    best = max(answers, key=lambda answer: answer.worth)
+    rivals = (answer.worth for answer in answers if answer.page != best.page)
+    if best.covered < 1 and best.worth - max(rivals, default=0.0) < AHEAD:
+        return None
+    return _read_on(best, asked, weights)
 
 
-def _told(asked: Iterable[set[str]], text: str) -> int:
-    """How many of the things asked a text speaks of."""
-    stems = _stems(text)
-    return sum(not stems.isdisjoint(words) for words in asked)
+def _understood(question: str) -> _Question:
+    if _WISH.search(question):
+        return _Question((), (), ())
+    measures = [(tells, words) for asks, tells, words in _MEASURES if asks.search(question)]
+    measured: set[str] = set().union(*(words for _, words in measures))
+    words = tuple(word for word in content_words(question) if word not in measured)
+    things = tuple(_stems(" ".join((word, *SAME.get(word, ()), _OPPOSITE.get(word, "")))) for word in words)
+    return _Question(words, things, tuple(tells for tells, _ in measures))
 
 
-def _is_ahead(hits: Sequence[Hit]) -> bool:
-    first, *others = hits
-    rivals = [hit.score for hit in others if hit.passage.heading != first.passage.heading]
-    return not rivals or first.score - max(rivals) >= AHEAD
+def _weights(asked: _Question, sentences: Sequence[set[str]]) -> list[float]:
+    """What each thing counts, all together 1: the more, the fewer sentences speak of it."""
+    having = [sum(not stems.isdisjoint(thing) for stems in sentences) for thing in asked.things]
+    rarities = [math.log(1 + len(sentences) / (count or 0.5)) for count in having]
+    return [rarity / (sum(rarities) or 1) for rarity in rarities]
+
+
+def _answers(asked: _Question, weights: Sequence[float], hit: Hit, sentences: list[str]) -> Iterator[_Answer]:
+    headings = hit.passage.heading.split(" > ")
+    headed = _stems(hit.passage.heading)
+    bonus = 0.5 * hit.score + 0.3 * _focus(headings[-1], asked) + 0.2 * _focus(headings[0], asked)
+    for at, sentence in enumerate(sentences):
+        if not _is_speakable(sentence) or not asked.is_measured_by(sentence):
+            continue
+        stems = _stems(sentence)
+        told, covered = asked.told_by(stems, weights), asked.told_by(stems | headed, weights)
+        if covered < 1 - _LEFT_OPEN:
+            continue
+        words = set(spoken_words(sentence))
+        exact = sum(weight for word, weight in zip(asked.words, weights, strict=True) if word in words)
+        worth = told + _HEADED * (covered - told) + _EXACT * exact + bonus - 0.02 * at - 0.003 * len(stems)
+        yield _Answer(hit.passage.id.partition("#")[0], sentences, at, told, round(covered, 6), worth)
+
+
+def _focus(heading: str, asked: _Question) -> float:
+    """The share of a heading that was asked."""
+    stems = _stems(" ".join(content_words(heading)))
+    return len(stems.intersection(set().union(*asked.things))) / len(stems) if stems else 0.0
+
+
+def _read_on(answer: _Answer, asked: _Question, weights: Sequence[float]) -> str:
+    """The sentence, and those behind it that belong to it: it is short, or they tell as much."""
+    text = answer.sentences[answer.at]
+    for sentence in answer.sentences[answer.at + 1 :]:
+        words = len(spoken_words(text))
+        if not _is_speakable(sentence) or words + len(spoken_words(sentence)) > _MOST_IN_ALL:
+            break
+        tells_as_much = asked.told_by(_stems(sentence), weights) >= answer.told > 0 and asked.is_measured_by(sentence)
+        if words >= _SHORT and not tells_as_much:
+            break
+        text = f"{text} {sentence}"
+    return text
 
 
 def _sentences(text: str) -> list[str]:
@@ -76,5 +185,5 @@ def _stems(text: str) -> set[str]:
 
 
 def _stem(word: str) -> str:
-    """Words of one beginning count as one: this only chooses among the sentences of a passage that was found."""
-    return word[: max(_STEM, len(word) - 3)]
+    """Roughly: this only chooses among the sentences of passages that were found."""
+    return _SUFFIX.sub("", _SUFFIX.sub("", word))[:_STEM]

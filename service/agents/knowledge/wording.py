@@ -16,7 +16,7 @@ _EMPTY_WORDS = """
     let's lets what what's whats which who who's whos whom whose when when's where where's wheres why how how's hows
     um uhm uh er erm hm hmm mm mhm uhhuh ah aha oh eh huh yeah yes yep yup no nope nah not ok okay k right sure fine
     great good perfect alright well like just really actually basically maybe also too very please thanks thank cheers
-    know want wanna gonna need tell say said get got give go ahead exactly correct hello hi hey bye goodbye sorry
+    still anyone anybody someone somebody know want wanna gonna need tell say said get got give go ahead exactly correct hello hi hey bye goodbye sorry
     pardon guys folks much there's i'll
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
