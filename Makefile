@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 LOCKED := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode
 
-.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe gameday retrieval clean
+.PHONY: help setup run run-local test cold-start bench lock readme dashboards rules observe gameday soak retrieval clean
 
 help:
 	@echo "make run        set up, and answer calls on this machine (no key needed)"
@@ -14,6 +14,7 @@ help:
 	@echo "make observe    watch it: Prometheus, alerts and, with Docker, dashboards and traces"
 	@echo "make bench      measure the figures of README's performance table (about fifteen minutes)"
 	@echo "make gameday    break it in a dozen ways, and see whether the alerts name each cause (two minutes)"
+	@echo "make soak       let calls come and go for ten minutes, and see whether anything grows"
 	@echo "make retrieval  measure how well knowledge is found from what callers say (half a minute)"
 	@echo "make lock       lock newer dependencies       make readme  write README's generated tables anew"
 	@echo "make rules dashboards  write the alerts and dashboards anew, after a change of infra/slo.toml"
@@ -34,7 +35,14 @@ setup: .venv/setup
 	@$(LOCKED) --no-deps -r requirements-local.lock
 	@touch $@
 
+.venv/setup-checks: .venv/setup infra/checks.lock
+	@$(LOCKED) -r infra/checks.lock
+	@touch $@
+
 run run-local: export CUEBOX_DEV ?= true
+
+run-local: export CUEBOX_AGENTS_DIR ?= infra/bench_agents
+run-local: export CUEBOX_AGENT ?= plain
 
 run: setup
 	@exec $(BIN)/cuebox serve
@@ -42,7 +50,7 @@ run: setup
 run-local: .venv/setup-local
 	@exec $(BIN)/python infra/local_model.py -- $(BIN)/cuebox serve
 
-test: .venv/setup-local
+test: .venv/setup-local .venv/setup-checks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -54,6 +62,8 @@ lock: setup
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(LOCK) --no-deps requirements-local.in -o requirements-local.lock
+	$(LOCK) --extra otel -c requirements.lock -c requirements-dev.lock pyproject.toml infra/image.in -o infra/image.lock
+	$(LOCK) -c requirements-dev.lock infra/checks.in -o infra/checks.lock
 
 cold-start: setup
 	$(BIN)/python infra/cold_start.py
@@ -62,7 +72,7 @@ bench: setup
 	$(BIN)/python -m infra.bench
 
 readme: setup
-	$(BIN)/python infra/readme.py
+	$(BIN)/python -m infra.readme
 
 rules: setup
 	$(BIN)/python -m infra.alerts
@@ -75,6 +85,9 @@ observe: setup
 
 gameday: setup
 	@exec $(BIN)/python -m infra.gameday
+
+soak: setup
+	@$(BIN)/python -m infra.soak
 
 retrieval: setup
 	@$(BIN)/python -m infra.retrieval

@@ -4,6 +4,10 @@ from dashboards.overview import ENDED
 from dashboards.panel import Board, Panel, Query, Row, percentiles, quantile, total
 from infra.alerts_agents import BROKEN, TRIED
 from infra.slo import Slo
+from service.agents.folder import Limits
+
+WAIT = Limits().knowledge_wait
+"""Seconds that a turn waits for knowledge, unless its agent says otherwise."""
 
 SOUGHT = 'result=~"found|nothing|late|failed"'
 MISSED = 'result=~"late|failed"'
@@ -100,9 +104,10 @@ def _waits() -> Panel:
     return Panel(
         "How long turns wait for knowledge",
         "s",
-        "What a search adds to a turn. Most begin while the caller still speaks, and add nothing; none may add more than 0.15 s.",
+        f"What a search adds to a turn. Most begin while the caller still speaks, and add nothing; none may add more than {WAIT:g} s, or what its agent says.",
         "Near the bound: the store is too slow for a telephone. Answers become better with fewer pages, not with a longer wait.",
         percentiles("knowledge_wait_seconds", "", (0.5, 0.99)),
+        limits=(WAIT,),
         every="5m",
     )
 
@@ -114,6 +119,7 @@ def _searches() -> Panel:
         "From the search's start to its hits, those that came in time. The embedded index takes some milliseconds.",
         "Grows with the pages: look at their number. Grows without: the event loop lags, see “Calls and platform”.",
         percentiles("knowledge_search_seconds", "", (0.5, 0.99)),
+        limits=(WAIT,),
         every="5m",
     )
 

@@ -6,7 +6,7 @@ from dashboards.panel import Board, Panel, Query, Row, percentiles, quantile, ra
 from infra.slo import Slo
 
 
-def calls(_: Slo) -> Board:
+def calls(slo: Slo) -> Board:
     """Calls, lines, the platform's verdict, machines, telemetry."""
     return Board(
         "cuebox-platform",
@@ -14,7 +14,7 @@ def calls(_: Slo) -> Board:
         "Do calls reach us and stay, does the platform agree, and is the machine well?",
         (
             Row("Calls", (_open(), _taken(), _closes(), _lost(), _lengths(), _frames())),
-            Row("The platform's verdict", (_reasons(), _latency(), _webhooks(), _odd())),
+            Row("The platform's verdict", (_reasons(), _latency(slo), _webhooks(), _odd())),
             *machines(),
         ),
     )
@@ -22,11 +22,14 @@ def calls(_: Slo) -> Board:
 
 def _open() -> Panel:
     return Panel(
-        "Calls open",
+        "Calls open, and how many may be",
         "short",
-        "Calls that have a line now, by machine.",
-        "A sudden drop everywhere: lines were cut, see their ends beside. One machine only: it restarted. None at all: call the number yourself.",
-        (Query(f"sum by (instance) ({series('calls_open')})", "{{instance}}"),),
+        "Calls that have a line now, by machine, and the least that a machine may have (CUEBOX_MAX_CALLS).",
+        "Near the limit: one more machine, before calls are refused. A sudden drop everywhere: lines were cut, see their ends beside. One machine only: it restarted. None at all: call the number yourself.",
+        (
+            Query(f"sum by (instance) ({series('calls_open')})", "{{instance}}"),
+            Query(f"min({series('calls_limit')})", "limit"),
+        ),
     )
 
 
@@ -34,9 +37,12 @@ def _taken() -> Panel:
     return Panel(
         "Calls by whether we took them",
         "short",
-        "Calls that came, by what became of them. A call that dials again is the same call.",
-        "Refused ones: the platform's address for us is wrong, or somebody scans the internet. What comes to other addresses than a platform's is not counted.",
-        (Query(total("calls_total", by="result"), "{{result}}"),),
+        "Calls that came, by what became of them, and those that were ended later for a limit. A call that dials again is the same call.",
+        "Refused ones: the platform's address for us is wrong, or somebody scans the internet; refused_capacity: there was no room. What comes to other addresses than a platform's is not counted.",
+        (
+            Query(total("calls_total", by="result"), "{{result}}"),
+            Query(total("calls_limited_total", by="limit") + " > 0", "ended for {{limit}}"),
+        ),
         "bars",
         every="5m",
     )
@@ -47,7 +53,7 @@ def _closes() -> Panel:
         "Lines by how they ended",
         "short",
         "Who ended a line and how. The platform's normal and going_away are ordinary ends; replaced is a call that dialled again.",
-        "abnormal: the network or a proxy between us. silent: the platform's pings stopped. fault: ours, see the log. too_large: CUEBOX_MAX_FRAME_BYTES.",
+        "abnormal: the network or a proxy between us. silent: the platform's pings stopped. fault: ours, see the log. too_large: CUEBOX_MAX_FRAME_BYTES. flooded: CUEBOX_MAX_FRAMES_PER_SECOND.",
         (Query(total("lines_closed_total", by="initiator, reason") + " > 0", "{{initiator}} {{reason}}"),),
         "bars",
         every="5m",
@@ -84,7 +90,7 @@ def _reasons() -> Panel:
     )
 
 
-def _latency() -> Panel:
+def _latency(slo: Slo) -> Panel:
     return Panel(
         "The platform's clock and ours, medians",
         "s",
@@ -96,6 +102,7 @@ def _latency() -> Panel:
             Query(quantile(0.5, "platform_e2e_latency_seconds"), "e2e p50"),
             Query(total("platform_llm_latency_seconds_count"), "n", count=True),
         ),
+        limits=(slo.first_words.promise,),
         every="15m",
     )
 

@@ -9,7 +9,7 @@ def machines() -> tuple[Row, ...]:
     """The rows about machines and telemetry."""
     return (
         Row("The event loop", (_loop(), _pongs())),
-        Row("Machines", (_cpu(), _memory(), _files(), _builds())),
+        Row("Machines", (_cpu(), _memory(), _files(), _builds(), _drains())),
         Row("Telemetry's own health", (_spans(), _faults(), _scrapes(), _garbage())),
         Row("Fly's own series", (_fly_load(), _fly_ills()), folded=True),
     )
@@ -100,7 +100,25 @@ def _builds() -> Panel:
             Query(f"sum(changes({series('process_start_time_seconds')}[$__rate_interval]) {OURS})", "restarts"),
         ),
         "steps",
-        width=24,
+        width=12,
+    )
+
+
+def _drains() -> Panel:
+    return Panel(
+        "Machines that drain",
+        "short",
+        "Machines that take no new calls and wait for the end of those they have, with the calls and seconds that are left.",
+        "Seconds run out with calls left: their lines are cut, and the platform dials another machine. Often: longer CUEBOX_DRAIN_SECONDS, or deploy.sh.",
+        (
+            Query(f"sum({series('draining')})", "machines that drain"),
+            Query(
+                f"sum by (instance) ({series('calls_open')}) and sum by (instance) ({series('draining')}) == 1",
+                "{{instance}} calls",
+            ),
+            Query(f"max by (instance) ({series('drain_seconds_left')} >= 0)", "{{instance}} seconds"),
+        ),
+        width=12,
     )
 
 

@@ -22,7 +22,7 @@ def overview(slo: Slo) -> Board:
         "Cuebox: overview",
         "Are callers all right? Green numbers above, lines below their dashes: yes.",
         (
-            Row("Today", (_promise(slo), _first_words(), _failed(), _interrupted(slo))),
+            Row("Today", (_promise(slo), _first_words(slo), _failed(), _interrupted(slo))),
             Row("Now", (_calls(), _apdex(slo), _abandoned(), _platform())),
             Row("Over time", (_waiting(slo), _burn(slo), _outcomes(), _firing())),
         ),
@@ -46,7 +46,7 @@ def _promise(slo: Slo) -> Panel:
     )
 
 
-def _first_words() -> Panel:
+def _first_words(slo: Slo) -> Panel:
     return Panel(
         "First words, p95",
         "s",
@@ -57,6 +57,7 @@ def _first_words() -> Panel:
             Query(total(f"{FIRST}_count", window="$__range"), "turns", count=True),
         ),
         "stat",
+        (slo.first_words.promise,),
         width=6,
         height=5,
     )

@@ -30,7 +30,7 @@ def groups(slo: Slo) -> dict[str, tuple[Alert, ...]]:
         "tools": tuple(agents.tools(slo)),
         "knowledge": tuple(agents.knowledge(slo)),
         "platform": tuple(machinery.platform()),
-        "machine": tuple(machinery.machine()),
+        "machine": (*machinery.machine(), *machinery.capacity(), *machinery.drain()),
         "telemetry": tuple(machinery.telemetry(slo)),
     }
 

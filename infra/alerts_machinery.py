@@ -95,13 +95,13 @@ def platform() -> Iterator[Alert]:
         "More than a fifth of the lines that were dialled in were not taken.",
         board=PLATFORM,
     )
-    odd = 'lines_closed_total{reason=~"protocol|too_large|abnormal|silent|fault"}'
+    odd = 'lines_closed_total{reason=~"protocol|too_large|flooded|abnormal|silent|fault"}'
     yield Alert(
         "CueboxAbnormalCloses",
         f"{total(odd, '15m', 'app, initiator, reason')} > 0.5\nand on (app) {total(odd, '15m')} > 2.5\n"
         f"and on (app) {total(odd, '15m')} / {total('lines_closed_total', '15m')} > 0.2",
         "{{ $value | humanize }} lines ended badly: {{ $labels.reason }}, by {{ $labels.initiator }}",
-        "More than a fifth of the lines of the last quarter of an hour were cut, fell silent, broke the protocol or met a fault of ours.",
+        "More than a fifth of the lines of the last quarter of an hour were cut, fell silent, broke the protocol, sent far too much or met a fault of ours.",
         board=PLATFORM,
     )
     yield Alert(
@@ -147,6 +147,31 @@ def machine() -> Iterator[Alert]:
         "{{ $labels.instance }} started {{ $value | humanize }} times in half an hour",
         "Each start cuts every call on the machine. Deploys that bring new machines do not count.",
         severity="page",
+        board=PLATFORM,
+    )
+
+
+def capacity() -> Iterator[Alert]:
+    """A machine that will soon have no room."""
+    open_, limit = (f"max by (app, instance) (cuebox_calls_{what})" for what in ("open", "limit"))
+    yield Alert(
+        "CueboxCapacity",
+        f"{open_}\n/ {limit} > 0.8",
+        "{{ $labels.instance }} has {{ $value | humanizePercentage }} of the calls that it may have",
+        "At 100 % one more call is refused, or told that all lines are busy (CUEBOX_MAX_CALLS, CUEBOX_WHEN_FULL).",
+        hold="2m",
+        board=PLATFORM,
+    )
+
+
+def drain() -> Iterator[Alert]:
+    """Calls that a deploy is about to move."""
+    yield Alert(
+        "CueboxDrainCutsCalls",
+        "max by (app, instance) (cuebox_calls_open) > 0\n"
+        "and on (app, instance) max by (app, instance) (cuebox_drain_seconds_left) < 60",
+        "{{ $labels.instance }} stops within a minute and has {{ $value | humanize }} calls",
+        "It drains, and its time (CUEBOX_DRAIN_SECONDS) is nearly over. Their lines will be cut, and the platform dials another machine.",
         board=PLATFORM,
     )
 

@@ -34,7 +34,7 @@ _HEALTHY, _LINGER, _PATIENCE = 2.0, 2.0, 45.0
 _ABSENT = "CueboxMetricsAbsent"
 _LATER = (
     f"Times of the rules are divided by {SHORTER}, those of turns are not. Runbooks: infra/runbooks/ALERT.md.\n"
-    "Not here yet: capacity full, drain. CueboxCallsVanished and CueboxCostDoubled compare with last week."
+    "CueboxCallsVanished and CueboxCostDoubled compare with last week."
 )
 
 

@@ -6,7 +6,7 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import connect
@@ -121,6 +121,21 @@ async def trace_to_nobody(subject: Subject) -> None:
     await subject.talk(12)
 
 
+async def fill(subject: Subject) -> None:
+    """More callers than there is room for."""
+    async with AsyncExitStack() as lines:
+        while True:
+            with suppress(InvalidStatus):
+                line = connect(f"{subject.url}/{fresh_call_id()}", ping_interval=None)
+                await lines.enter_async_context(line)
+            await asyncio.sleep(0.3)
+
+
+async def drain_amid_calls(subject: Subject) -> None:
+    """A deploy stops a machine whose calls go on."""
+    subject.tell_to_end()
+
+
 async def _post(subject: Subject, event: str, **call: str) -> None:
     body = json.dumps({"event": event, "call": {"call_id": fresh_call_id(), **call}}).encode()
     moment = str(int(time.time() * 1000))
@@ -187,6 +202,14 @@ FAULTS = (
         {"disconnection_reason": "error_llm_websocket_lost_connection"},
     ),
     Fault("lost", "calls that never arrive", begin_without_a_line, "CueboxPlatformFailures", calls=0),
+    Fault("full", "no room for more calls", fill, "CueboxCapacity", calls=4, environ={"CUEBOX_MAX_CALLS": "8"}),
+    Fault(
+        "drain",
+        "deploy amid long calls",
+        drain_amid_calls,
+        "CueboxDrainCutsCalls",
+        environ={"CUEBOX_DRAIN_SECONDS": "58"},
+    ),
     Fault(
         "untraced",
         "exporter down",

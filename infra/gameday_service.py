@@ -77,6 +77,11 @@ class Subject:
             self._process.wait()
             self._process = None
 
+    def tell_to_end(self) -> None:
+        """Stop it as a deploy does."""
+        if self._process is not None:
+            self._process.terminate()
+
     async def stand_still(self, seconds: float) -> None:
         """Let nothing of it run for so long."""
         if self._process is not None:

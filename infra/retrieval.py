@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,8 @@ def judge(asked: Sequence[Question], search: Callable[[str], Sequence[Hit]]) -> 
         seconds.append(time.perf_counter() - began)
         right = [question.is_answered_by(hit.passage) for hit in hits]
         ranks.append(right.index(True) if True in right else _DEPTH)
-        if quoting.quote(question.query, hits[:3]):
-            quoted.append(right[0])
+        if quotation := quoting.quote(question.query, hits[:3]):
+            quoted.append(_is_of(quotation, (hit.passage for hit in hits[:3] if question.is_answered_by(hit.passage))))
     return Score(
         first=statistics.mean(rank == 0 for rank in ranks),
         in_three=statistics.mean(rank < 3 for rank in ranks),  # noqa: PLR2004
@@ -92,11 +92,15 @@ def judge(asked: Sequence[Question], search: Callable[[str], Sequence[Hit]]) -> 
     )
 
 
+def _is_of(quotation: str, passages: Iterable[Passage]) -> bool:
+    return any(_normal(quotation[:40]) in _normal(passage.text) for passage in passages)
+
+
 def searcher(pages: Sequence[Page], tables: str = index.TABLES) -> Callable[[str], Sequence[Hit]]:
     """A search over pages that stand in memory."""
     built = index.built(pages, tables)
     words = vocabulary.Vocabulary(built)
-    return lambda query: index.best(built, words.wishes(query), _DEPTH)
+    return lambda query: index.best(built, words, query, _DEPTH)
 
 
 def ablations() -> Iterator[tuple[str, Callable[[Sequence[Page], Sequence[Question]], Score]]]:
@@ -165,12 +169,11 @@ def _at_size(pages: Sequence[Page], asked: Sequence[Question]) -> str:
         for _ in ("built", "from its cache"):
             store = index.Index(large, Path(folder))
             began = time.perf_counter()
-            opened = store.open()
+            opened, words = store.open()
             timed.append(time.perf_counter() - began)
         size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
         count = opened.execute("SELECT COUNT(*) FROM passages").fetchone()[0]
-        words = vocabulary.Vocabulary(opened)
-        score = judge(asked, lambda query: index.best(opened, words.wishes(query), 3))
+        score = judge(asked, lambda query: index.best(opened, words, query, 3))
         opened.close()
     return (
         f"{count} passages: built in {timed[0]:.2f} s, loaded from the cache in {timed[1]:.2f} s, {size:.0f} MB;"

@@ -2,24 +2,35 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
+from service.access import Access, access_of, is_loopback
 from service.agents.agent import Agent
 from service.agents.library import Library
 from service.agents.mistakes import FolderMistake
 from service.calls import Calls
 from service.choice import choice_of, choice_of_one
+from service.control import Control
 from service.conversation.call import Policy
-from service.endpoint import line_endpoint
+from service.conversation.inbound import Inbound, InboundCall
+from service.drain import Drain
+from service.endpoint import Door, line_endpoint
 from service.health import Readiness, health_routes
+from service.inbound import inbound_route
 from service.observability.conventions import Provider
+from service.observability.onlooking import Roster
+from service.orders import Orders
+from service.platforms.platform import Platform
 from service.platforms.retell.protocol import Retell
+from service.seats import Seats
 from service.session import Session
 from service.settings import Settings
 from service.telemetry import Telemetry, create_telemetry
@@ -43,17 +54,28 @@ class _Desk:
     def __contains__(self, agent: object) -> bool:
         return agent in self._library
 
+    @property
+    def names(self) -> Sequence[str]:
+        return self._library.names
+
     async def refresh(self) -> None:
         await self._library.refresh()
+
+    async def decide(self, call: InboundCall, agent: str = "") -> Inbound:
+        await self._library.refresh()
+        return await self._library.decide(call, agent)
+
+    def busy_line(self, call_id: str, agent: str = "") -> str:
+        return self._library.pick(call_id, agent).agent.lines.busy
 
     def open_session(self, call_id: str, agent: str = "") -> Session:
         taker = self._library.pick(call_id, agent)
         self._telemetry.watch.took(call_id, taker.agent.name, taker.hash)
         return self._session(call_id, taker.agent)
 
-    def session_of(self, call_id: str) -> Session:
+    def session_of(self, call_id: str, agent: str = "") -> Session:
         """Of a call that was another process's, and is over: it is told to the agent, and to nobody else."""
-        return self._session(call_id, self._library.pick(call_id).agent)
+        return self._session(call_id, self._library.pick(call_id, agent).agent)
 
     def _session(self, call_id: str, agent: Agent) -> Session:
         policy = Policy(
@@ -67,8 +89,12 @@ class _Desk:
         return Session(call_id, agent, policy, self._telemetry.watch)
 
 
-def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
-    """Build the service, for the agents that the settings choose unless one is given. Raises SettingsError."""
+def create_app(settings: Settings, agent: Agent | None = None, control_at: Path | None = None) -> Litestar:
+    """Build the service, for the agents that the settings choose unless one is given. Raises SettingsError.
+
+    `control_at` is where it takes an operator's orders.
+    """
+    access = access_of(settings)
     retell = Retell(
         settings.retell_auto_reconnect, settings.retell_call_details, settings.retell_transcript_with_tool_calls
     )
@@ -82,24 +108,73 @@ def create_app(settings: Settings, agent: Agent | None = None) -> Litestar:
     watch = telemetry.watch
     library = choice.library(watch, partial(_on_change, telemetry), watch.traceparent_of_tool)
     desk = _Desk(settings, retell, library, telemetry)
-    calls = Calls(desk.session_of, settings.reconnect_window, are_ends_told=bool(settings.webhook_keys))
-    platforms = {"llm-websocket": retell}
+    calls = Calls(
+        desk.session_of, settings.reconnect_window, are_ends_told=bool(settings.webhook_keys), on_untold=_on_untold
+    )
+    telemetry.guard.dismiss = calls.dismiss
     readiness = Readiness()
+    drain = Drain(calls, settings.drain_seconds, settings.idle_exit_seconds)
+    if telemetry.metrics is not None:
+        telemetry.metrics.service.draining.set_function(lambda: not drain.is_open)
+        telemetry.metrics.service.drain_left.set_function(lambda: drain.seconds_left)
+    orders = Orders(library, calls, Roster(), choice.switches, drain)
     return _LeanLitestar(
-        [
-            line_endpoint(platforms, calls, desk, watch.failed, telemetry.refused),
-            webhook_route(settings.webhook_keys, calls, watch),
-            *health_routes(readiness, library.names, list(platforms)),
+        _routes(
+            settings,
+            access,
+            {"llm-websocket": retell},
+            calls,
+            desk,
+            drain=drain,
+            readiness=readiness,
+            telemetry=telemetry,
+        ),
+        lifespan=[
+            partial(_lifespan, readiness, telemetry, library, calls),
+            *([] if control_at is None else [partial(_control, control_at, telemetry, orders)]),
         ],
-        lifespan=[partial(_lifespan, readiness, telemetry, library, calls)],
         middleware=[] if telemetry.spans is None else [telemetry.spans.around],
         openapi_config=None,
         logging_config=None,
         state=State(
-            {"calls": calls, "agents": library.names, "without_model": choice.without_model}
+            {"calls": calls, "drain": drain, "agents": library.names, "without_model": choice.without_model}
             | {"metrics": telemetry.metrics, "spans": telemetry.spans}
         ),
     )
+
+
+def _routes(
+    settings: Settings,
+    access: Access,
+    platforms: Mapping[str, Platform],
+    calls: Calls,
+    desk: _Desk,
+    *,
+    drain: Drain,
+    readiness: Readiness,
+    telemetry: Telemetry,
+) -> list[WebsocketRouteHandler | HTTPRouteHandler]:
+    watch, keys = telemetry.watch, settings.webhook_keys
+    door = Door(
+        access,
+        Seats(settings.max_calls, calls),
+        lambda: drain.is_open,
+        tells_busy=settings.when_full == "busy",
+        frames_per_second=settings.max_frames_per_second,
+        on_refusal=telemetry.refused,
+    )
+    names = desk.names if is_loopback(settings.host) else []  # a stranger need not know them
+    secret = "/<your secret>" if access.secrets else ""
+    return [
+        line_endpoint(platforms, calls, desk, door, watch.failed),
+        webhook_route(keys, calls, desk, watch),
+        inbound_route(keys, desk, watch),
+        *health_routes(
+            lambda: readiness.is_ready and drain.is_open and not telemetry.loop.is_overloaded,
+            names,
+            [f"{base}{secret}" for base in platforms],
+        ),
+    ]
 
 
 @asynccontextmanager
@@ -117,10 +192,19 @@ async def _lifespan(
         for task in starting:
             task.cancel()
     calls.end_all()
-    await asyncio.gather(*(agent.close() for agent in library.agents))
+    await asyncio.gather(*map(_close, library.agents))
     telemetry.loop.stop()
     if telemetry.spans is not None:
         await telemetry.spans.close()
+
+
+@asynccontextmanager
+async def _control(path: Path, telemetry: Telemetry, orders: Orders, _: Litestar) -> AsyncIterator[None]:
+    watch, metrics = telemetry.watch, telemetry.metrics
+    watch.show_to([*watch.parts, orders.roster])
+    on_change = None if metrics is None else (lambda verb: metrics.service.changes[verb].inc())
+    async with Control(orders, watch, on_change).open(path):
+        yield
 
 
 async def _warm_up(agents: list[Agent]) -> None:
@@ -130,6 +214,17 @@ async def _warm_up(agents: list[Agent]) -> None:
         except Exception as error:  # noqa: BLE001 - the agent is user code, and the first turn will try again
             structlog.get_logger().warning("agent.warm_up_failed", agent=agent.name, error=type(error).__name__)
     gc.freeze()  # what start has made stays: the collector need not look at it again, in the middle of a turn
+
+
+async def _close(agent: Agent) -> None:
+    try:
+        await agent.close()
+    except Exception as error:  # noqa: BLE001 - the agent is user code, and what else is open is closed all the same
+        structlog.get_logger().warning("agent.close_failed", agent=agent.name, error=type(error).__name__)
+
+
+def _on_untold(call_id: str) -> None:
+    structlog.get_logger().info("call.end_untold", call_id=call_id)
 
 
 def _on_change(telemetry: Telemetry, hashes: Mapping[str, str], name: str, mistake: FolderMistake | None) -> None:

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from service.conversation.call import Ending
-from service.session import Line, Session
+from service.session import Session
+from service.visit import Line
 
 MOST_EXPECTED = 1000
 """Calls waited for at once."""
@@ -28,11 +29,18 @@ class Calls:
     """Which calls there are. `are_ends_told` is whether the platform tells when a call is over."""
 
     def __init__(
-        self, open_session: Callable[[str], Session], reconnect_window: float, *, are_ends_told: bool = False
+        self,
+        open_session: Callable[[str], Session],
+        reconnect_window: float,
+        *,
+        are_ends_told: bool = False,
+        on_untold: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_untold` is told of a call that ended here, and of whose end no word came: its agent is not told."""
         self._open_session = open_session
         self._reconnect_window = reconnect_window
         self._are_ends_told = are_ends_told
+        self._on_untold = on_untold
         self._sessions: dict[str, Session] = {}
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._over: dict[str, Ending] = {}
@@ -42,10 +50,18 @@ class Calls:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def __contains__(self, call_id: object) -> bool:
+        return call_id in self._sessions
+
     @property
     def connected(self) -> int:
         """How many calls have a line now."""
         return sum(session.is_connected for session in self._sessions.values())
+
+    def state_of(self, call_id: str) -> tuple[bool, bool]:
+        """Whether a call has a line, and whether its agent is answering."""
+        session = self._sessions.get(call_id)
+        return (False, False) if session is None else (session.is_connected, session.is_answering)
 
     async def serve(self, call_id: str, line: Line, open_session: Callable[[str], Session] | None = None) -> None:
         """Hold a call over this line until the line ends. `open_session` is for one that is new here."""
@@ -79,27 +95,38 @@ class Calls:
 
             self._expected[call_id] = asyncio.get_running_loop().call_later(within, miss)
 
-    def conclude(self, call_id: str, ending: Ending) -> None:
+    def conclude(self, call_id: str, ending: Ending, open_session: Callable[[str], Session] | None = None) -> None:
         """The platform says that a call is over: end it, once its line is closed. Say it once a call.
 
-        One that is not known here was another process's; one that nobody ever took was no agent's.
+        One that is not known here was another process's, and `open_session` is for it; one that nobody ever took was
+        no agent's.
         """
         self._expect_no_more(call_id)
         session = self._sessions.get(call_id)
         if session is None:
             ended = self._untold.pop(call_id, None)
             if ended is not None or (ending.details is not None and ending.details.started_at is not None):
-                (ended or self._open_session(call_id)).conclude(ending)
+                (ended or (open_session or self._open_session)(call_id)).conclude(ending)
         elif call_id not in self._over:
             self._over[call_id] = ending
             self._end_in(LAST_SECONDS, call_id) if session.is_connected else self._end(call_id)
+
+    def dismiss(self, call_id: str, language: str = "") -> None:
+        """Tell the caller that it is over, and have the platform hang up. Nothing happens without a line."""
+        if (session := self._sessions.get(call_id)) is not None:
+            session.dismiss(language)
 
     def end_all(self) -> None:
         """End every call now: the service stops."""
         for call_id in list(self._expected):
             self._expect_no_more(call_id)
+        self.let_go(amid_turns=True)
+
+    def let_go(self, *, amid_turns: bool) -> None:
+        """Cut the lines, so that the platform dials another process; those of calls amid a turn only if told so."""
         for call_id, session in list(self._sessions.items()):
-            self._end(call_id, is_over=session.was_closed and not session.is_connected)
+            if amid_turns or not session.is_answering:
+                self._end(call_id, is_over=session.was_closed and not session.is_connected)
 
     def _expect_no_more(self, call_id: str) -> None:
         if (expected := self._expected.pop(call_id, None)) is not None:
@@ -124,11 +151,12 @@ class Calls:
             session.conclude(Ending())
 
     def _wait_for_word(self, call_id: str, session: Session) -> None:
-        def forget() -> None:
+        def forget(call_id: str, session: Session) -> None:
             if self._untold.get(call_id) is session:
                 del self._untold[call_id]
+                self._on_untold(call_id)
 
         self._untold[call_id] = session
-        asyncio.get_running_loop().call_later(UNTOLD_SECONDS, forget)
+        asyncio.get_running_loop().call_later(UNTOLD_SECONDS, forget, call_id, session)
         if len(self._untold) > MOST_UNTOLD:
-            del self._untold[next(iter(self._untold))]
+            forget(*next(iter(self._untold.items())))

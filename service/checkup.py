@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
 
+from service.access import Access, access_of, is_loopback
+from service.agents.actions import actions_of
 from service.agents.agent import Agent
+from service.agents.folder import Folder, files_of
+from service.agents.knowledge.passages import SUFFIXES
 from service.choice import Choice, choice_of
 from service.conversation.call import Prompt, Turn
 from service.conversation.parts import HangUp, Interjection, Part, PressDigits, Speech, Transfer
 from service.conversation.transcript import Speaker, Utterance
+from service.environment import unknown_variables, variable_of
 from service.llm import model
 from service.llm.records import AttemptRecord
-from service.settings import Settings, SettingsError, unknown_variables, variable_of
+from service.settings import Settings, SettingsError
 
 _GREETING = Turn("check", 0, 0, Prompt.GREETING)
 _ANSWER = Turn("check", 1, 1, Prompt.CALLER_SPOKE, (Utterance(Speaker.CALLER, "Hello, can you hear me?"),))
@@ -59,21 +64,28 @@ class Finding:
 
 async def findings(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     """Look at the settings, then talk to the agents. Raises SettingsError as `serve` would."""
+    access = access_of(settings)
     choice = choice_of(settings)
-    for sentence in [*unknown_variables(environ), *_oddities(settings)]:
+    for sentence in [*unknown_variables(environ), *_oddities(settings, access)]:
         yield Finding(Verdict.ODD, "setting", sentence)
     for name in choice.names:
         is_mute = name in choice.without_model
         yield Finding(Verdict.ODD if is_mute else Verdict.GOOD, "agent", _told_of(name, choice, settings))
+        if name in choice.folders:
+            for finding in _brought(choice.folders[name]):
+                yield finding
         agent = choice.agent(name, _Attempts())
+        yield await _tried(agent, "greeting", _GREETING, settings.turn_budget, "none: the caller speaks first")
+        yield await _tried(agent, "answer", _ANSWER, settings.turn_budget, "none: the caller would hear silence")
         try:
-            yield await _tried(agent, "greeting", _GREETING, settings.turn_budget, "none: the caller speaks first")
-            yield await _tried(agent, "answer", _ANSWER, settings.turn_budget, "none: the caller would hear silence")
-        finally:
             await agent.close()
+        except Exception as error:  # noqa: BLE001 - an agent is user code, and to find its faults is what this is for
+            yield _failed("end", error)
 
 
-def _oddities(settings: Settings) -> Iterator[str]:
+def _oddities(settings: Settings, access: Access) -> Iterator[str]:
+    if not (is_loopback(settings.host) or access.allowed or access.secrets):
+        yield "CUEBOX_OPEN is on, and nothing else guards it: anybody may call, at your cost."
     if settings.log_content:
         yield "CUEBOX_LOG_CONTENT is on: the log will hold what callers say."
     if not settings.webhook_keys:
@@ -91,6 +103,17 @@ def _told_of(name: str, choice: Choice, settings: Settings) -> str:
         return f"{told}, without a model: none of its keys is set, so it reads answers out of its knowledge"
     asked = ", then ".join(f"{each.name} at {each.address or 'OpenAI'}" for each in choice.asked.get(name, ()))
     return told + (f", asks {asked}" if asked else "")
+
+
+def _brought(folder: Folder) -> Iterator[Finding]:
+    """What was found in an agent's folder: a file of another name is no mistake, and would not be missed."""
+    hooks = {"inbound": folder.inbound, "before_call": folder.before_call, "after_call": folder.after_call}
+    found = [*(tool.name for tool in folder.tools), *actions_of(folder.script.actions)]
+    found += [name for name, hook in hooks.items() if hook] + (["knowledge"] if folder.knowledge else [])
+    yield Finding(Verdict.GOOD, "brings", f"{', '.join(found) or 'its prompt alone'} (hash {folder.hash})")
+    for file in files_of(folder.path / "knowledge"):
+        if file.suffix.lower() not in SUFFIXES:
+            yield Finding(Verdict.ODD, "knowledge", f"{file} is not read: only {', '.join(sorted(SUFFIXES))} are")
 
 
 class _Attempts:

@@ -16,6 +16,7 @@ from service.agents.round import ToolTrace, untraced
 from service.llm.dependable import DependableModel
 from service.llm.openai_chat import OpenAIChat
 from service.llm.records import AttemptWitness
+from service.llm.switches import Switches
 from service.llm.targets import Target, TargetError, key_of, overridden
 from service.settings import Settings, SettingsError
 
@@ -63,6 +64,8 @@ class Choice:
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     is_followed: bool = False
     """Whether agents follow their files while they run."""
+    switches: Switches = field(default_factory=Switches)
+    """What an operator may switch while they run."""
     made: Mapping[str, Agent] = field(default_factory=dict)
     """Agents that somebody else made."""
 
@@ -109,8 +112,8 @@ class Choice:
         if name not in self.folders:
             return CODED[name]()
         folder, asked = self.folders[name], self.asked[name]
-        model = DependableModel(asked, folder.script.model, witness) if asked else None
-        return PromptedAgent(folder, model, lambda: datetime.now(self.zone), trace)
+        model = DependableModel(asked, folder.script.model, witness, self.switches) if asked else None
+        return PromptedAgent(folder, model, lambda: datetime.now(self.zone), trace, self.switches)
 
     def library(self, witness: AttemptWitness, on_change: OnChange, trace: ToolTrace = untraced) -> Library:
         """Make all of them. In development, they follow their files."""
@@ -122,8 +125,9 @@ class Choice:
 
 def choice_of_one(agent: Agent) -> Choice:
     """An agent that somebody else made takes all calls."""
-    folders = {agent.name: agent.folder} if isinstance(agent, PromptedAgent) else {}
-    return Choice({agent.name: 1.0}, folders, made={agent.name: agent})
+    if not isinstance(agent, PromptedAgent):
+        return Choice({agent.name: 1.0}, made={agent.name: agent})
+    return Choice({agent.name: 1.0}, {agent.name: agent.folder}, switches=agent.switches, made={agent.name: agent})
 
 
 def _zone_of(settings: Settings) -> ZoneInfo:

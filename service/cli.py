@@ -10,7 +10,11 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from service.settings import SettingsError, read_settings, unknown_variables
+from service.connect import connect
+from service.ctl import control_path, ctl
+from service.environment import read_settings, unknown_variables
+from service.probe import probe
+from service.settings import SettingsError
 
 _EXIT_SETTINGS = 2
 _WITHOUT_MODEL = (
@@ -31,7 +35,14 @@ def main() -> None:
       cuebox call wss://example.com/llm-websocket
       cuebox check                          is everything set up?
       cuebox new practice                   make an agent of your own
+      cuebox probe wss://example.com/llm-websocket --hold 15m
+      cuebox connect --url https://example.com --agent-id agent_1a2b3c
     """
+
+
+main.add_command(connect)
+main.add_command(ctl)
+main.add_command(probe)
 
 
 @main.command()
@@ -57,7 +68,7 @@ def serve() -> None:
         log = structlog.get_logger()
         for sentence in unknown_variables(os.environ):
             log.warning("setting.unknown", detail=sentence)
-        app = create_app(settings)
+        app = create_app(settings, control_at=control_path(settings))
         listener = bind(settings)
         serve_metrics(app.state.metrics, settings)
     except SettingsError as error:
@@ -66,21 +77,22 @@ def serve() -> None:
 
     def on_ready() -> None:
         if is_for_people:
-            _welcome(app.state.agents, address, without_model=app.state.without_model)
+            path = "llm-websocket/YOUR_SECRET" if settings.path_secret else "llm-websocket"
+            _welcome(app.state.agents, f"{address}/{path}", without_model=app.state.without_model)
         log.info("service.ready", agent=",".join(app.state.agents), address=address)
         for name in app.state.without_model:
-            log.warning("agent.without_model", agent=name, detail="none of its keys is set")
+            log.warning("agent.without_model", agent=name, detail="no key is set: it reads out what its knowledge says")
 
     serve_until_signal(server_of(app, settings, on_ready), listener)
     log.info("service.stopped")
 
 
-def _welcome(agents: Sequence[str], address: str, *, without_model: Sequence[str]) -> None:
-    click.echo(f"\nCuebox answers calls with the agent {' and '.join(map(repr, agents))}.")
+def _welcome(agents: Sequence[str], path: str, *, without_model: Sequence[str]) -> None:
+    click.echo(f"\nCuebox answers calls with {' and '.join(map(repr, agents))}.")
     if without_model:
         click.echo(_WITHOUT_MODEL)
-    click.echo(f"  look   http://{address}/")
-    click.echo(f"  talk   {sys.argv[0]} call ws://{address}/llm-websocket\n")
+    click.echo(f"  look   http://{path.partition('/')[0]}/")
+    click.echo(f"  talk   {sys.argv[0]} call ws://{path}\n")
 
 
 @main.command()
@@ -111,11 +123,13 @@ def call(url: str | None, call_id: str | None) -> None:
         sys.exit(asyncio.run(call_from_terminal(url, call_id=call_id)))
 
     async def call_own_service() -> int:
+        from msgspec import structs
+
         from service.app import create_app
         from service.observability.logs import configure_logs
         from service.server import running
 
-        settings = read_settings(os.environ)
+        settings = structs.replace(read_settings(os.environ), host="127.0.0.1", path_secret=None, allowed_ips=None)
         configure_logs("json", "error")  # the screen is the call's
         app = create_app(settings)
         if app.state.without_model:
@@ -225,7 +239,7 @@ def check(target: str | None) -> None:
         found = findings(settings, os.environ) if target is None else target_findings(settings, target)
         async for finding in found:
             console.print(f"{signs[finding.verdict]} [bold]{finding.subject:9}[/]", end=" ")
-            console.print(finding.text, markup=False)
+            console.print(finding.text, markup=False, soft_wrap=True)
             is_well = is_well and finding.verdict is not Verdict.BAD
         return is_well
 
@@ -259,11 +273,11 @@ def new(name: str, place: Path) -> None:
         folder = make_agent(name, place)
     except ScaffoldError as error:
         raise click.BadParameter(str(error), param_hint="NAME") from error
-    chosen = f"CUEBOX_AGENTS_DIR={shlex.quote(str(place))} CUEBOX_AGENT={name} CUEBOX_DEV=true"
     click.echo(f"Made {folder}. What comes next:")
     click.echo("  1. Write down what your business knows, in prompt.md, knowledge/, agent.toml and tools.py there")
-    click.echo(f"  2. Look at it:  {chosen} cuebox check  (its own tests: python -m pytest {shlex.quote(str(folder))})")
-    click.echo(f"  3. Talk to it:  {chosen} cuebox call")
+    click.echo(f"  2. export CUEBOX_AGENTS_DIR={shlex.quote(str(place))} CUEBOX_AGENT={name} CUEBOX_DEV=true")
+    click.echo(f"  3. Look at it, then talk to it:  {sys.argv[0]} check && {sys.argv[0]} call")
+    click.echo(f"  4. Run its own tests:  {shlex.quote(sys.executable)} -m pytest {shlex.quote(str(folder))}")
 
 
 @main.command()

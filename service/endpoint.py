@@ -1,88 +1,32 @@
-"""The one Litestar WebSocket handler, for every platform. It knows frames and sockets, and nothing of turns."""
+"""The one Litestar WebSocket handler, for every platform. It knows who may come in, and nothing of turns."""
 
 import asyncio
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Protocol
 
-from litestar import WebSocket
 from litestar.handlers import WebsocketRouteHandler
 
+from service.access import Access, Refused
 from service.calls import Calls
-from service.conversation.commands import Outgoing
-from service.conversation.events import Event, Oddity, OddityNoticed
+from service.conversation.commands import AnswerPing, Say
+from service.conversation.events import Event, Pinged, ReplyRequested
+from service.conversation.parts import HangUp
+from service.line import Socket, SocketLine, transport_of
 from service.platforms.platform import Platform
-from service.session import LineClosed, Session
-from service.transport import EXTENSION, CuttableWebSocket
+from service.seats import FULL, Seats
+from service.session import Session
 
 CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_TRANSPORT_FAULTS = {1009: Oddity.FRAME_TOO_LARGE, 1007: Oddity.NOT_UTF8}
 
-Socket = WebSocket[Any, Any, Any]
+MOST_BUSY = 100
+"""Calls that are told at once that there is no room for them."""
 
-
-class SocketLine:
-    """One WebSocket as the session's Line: a platform's frames over an ASGI socket."""
-
-    def __init__(self, socket: Socket, platform: Platform) -> None:
-        self._receive = socket.receive
-        self._platform = platform
-        self._now = asyncio.get_running_loop().time
-        self._is_closed = False
-        self._fault: Exception | None = None
-        self.close_code: int | None = None
-        self._transport = _transport_of(socket)
-
-    async def listen(self, hear: Callable[[Sequence[Event]], None]) -> None:
-        """Text frames come in on the stack of the transport; the others, and the end, through ASGI."""
-
-        def on_text(frame: str) -> None:
-            try:
-                hear(self._platform.decode(frame, self._now()))
-            except Exception as error:  # noqa: BLE001 - the task that serves the call shall fail, not the transport
-                self._fault, self._transport.on_text = error, None
-                self._transport.abort()
-
-        self._transport.on_text = on_text
-        try:
-            while not self._is_closed:
-                message = await self._receive()
-                if self._fault is not None:
-                    raise self._fault
-                hear(self._events_of(message))
-        finally:
-            self._transport.on_text = None
-
-    def _events_of(self, message: Any) -> Sequence[Event]:
-        if message["type"] == "websocket.receive":
-            text = message.get("text")
-            return self._platform.decode(message["bytes"] or b"" if text is None else text, self._now())
-        self._is_closed = True
-        code = cast("int", message.get("code"))
-        fault = _TRANSPORT_FAULTS.get(code)
-        self.close_code = self._transport.close_code if fault is None else code
-        return () if fault is None else (OddityNoticed(self._now(), fault),)
-
-    def try_send(self, command: Outgoing) -> bool:
-        return self._transport.try_send(self._platform.encode(command))
-
-    async def send(self, command: Outgoing) -> None:
-        frame = self._platform.encode(command)
-        while not self._transport.try_send(frame):
-            if self._transport.is_gone:
-                raise LineClosed
-            await self._transport.room()
-
-    def open(self) -> None:
-        """Send what comes first. The socket is new, so there is room for it."""
-        for frame in self._platform.opening():
-            self._transport.try_send(frame)
-        self._transport.forget_handshake()
-
-    def abort(self) -> None:
-        if not self._is_closed:  # the closing handshake of a peer that left in good order goes out whole
-            self._transport.abort()
+BUSY_SECONDS = 20.0
+"""How long such a call may take to be over."""
 
 
 class Desk(Protocol):
@@ -100,30 +44,56 @@ class Desk(Protocol):
         """Take a call, for the agent that its address names or, without one, for whoever it falls to."""
         ...
 
+    def busy_line(self, call_id: str, agent: str = "") -> str:
+        """What a call is told that there is no room for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a line has to pass."""
+
+    access: Access
+    seats: Seats
+    is_open: Callable[[], bool]
+    """Whether any calls may come."""
+    tells_busy: bool = False
+    """Whether one for which there is no room is told so, instead of being refused."""
+    frames_per_second: float = 0.0
+    on_refusal: Callable[[str], None] = lambda _: None
+    """Told why a call was not taken."""
+
 
 def line_endpoint(
     platforms: Mapping[str, Platform],
     calls: Calls,
     desk: Desk,
+    door: Door,
     on_fault: Callable[[str, Exception], None],
-    on_refusal: Callable[[str], None],
 ) -> WebsocketRouteHandler:
-    """The handler of `/{base}[/{agent}]/{call_id}` for each platform's base.
+    """The handler of `/{base}[/{secret}][/{agent}]/{call_id}` for each platform's base."""
+    busy = Seats(MOST_BUSY, ())
 
-    `on_refusal` is told why a call was not taken.
-    """
+    async def take_call(socket: Socket) -> None:
+        try:
+            base, agent, call_id = _admitted(socket, desk, door)
+            is_busy = door.tells_busy and not door.seats.has_room_for(call_id)
+            with (busy if is_busy else door.seats).taken(call_id):
+                if is_busy:
+                    door.on_refusal(FULL)
+                await hold_call(socket, platforms[base], agent, call_id, is_busy=is_busy)
+        except Refused as refused:
+            transport_of(socket).refuse(refused.status, str(refused))
+            door.on_refusal(refused.result)
 
-    async def hold_call(socket: Socket) -> None:
-        base, agent, call_id = _address_of(socket, desk)
-        if not CALL_ID.fullmatch(call_id) or (agent and agent not in desk):
-            why = f"The address of a call is /{base}/[an agent's name/] and its id: 1 to 128 of A-Z a-z 0-9 _ -"
-            _transport_of(socket).refuse(404, why)
-            on_refusal("refused_path")
-            return
-        line = SocketLine(socket, platforms[base])
+    async def hold_call(socket: Socket, platform: Platform, agent: str, call_id: str, *, is_busy: bool) -> None:
+        line = SocketLine(socket, platform, door.frames_per_second)
         try:
             await socket.accept()
             line.open()
+            if is_busy:
+                await _tell_busy(line, desk.busy_line(call_id, agent))
+                return
             await desk.refresh()
             await calls.serve(call_id, line, partial(desk.open_session, agent=agent))
         except OSError:
@@ -134,21 +104,50 @@ def line_endpoint(
             line.abort()
 
     paths = [path for base in platforms for path in (f"/{base}", f"/{base}/{{rest:path}}")]
-    return WebsocketRouteHandler(paths)(hold_call)
+    return WebsocketRouteHandler(paths)(take_call)
 
 
-def _address_of(socket: Socket, agents: Container[object]) -> tuple[str, str, str]:
-    """The platform's base, the agent that is named, if any, and the call id.
+def _admitted(socket: Socket, agents: Container[object], door: Door) -> tuple[str, str, str]:
+    """The platform's base, the agent that is named, if any, and the call id. Raises Refused.
 
-    The id is the path's last segment, or the query's where the configured address has a query (A20).
+    The id is the path's last segment, or the query's where the configured address has a query (A20). A variable that
+    the platform had no value for stays as it is, `{{name}}`: it names nobody.
     """
-    _, base, *rest = socket.scope["path"].rstrip("/").split("/")
-    _, slash, appended = socket.scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
+    scope = socket.scope
+    door.access.check_address(scope["client"][0] if scope["client"] else None, scope["headers"])
+    _, base, *segments = scope["path"].rstrip("/").split("/")
+    rest = door.access.check_secret(segments)
+    _, slash, appended = scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
     if slash and (not rest or rest[-1] in agents):  # a query alone may be a secret
         rest.append(appended)
-    *agent, call_id = rest or [""]
-    return base, "/".join(agent), call_id
+    *named, call_id = rest or [""]
+    agent = "/".join(segment for segment in named if "{{" not in segment)
+    if not CALL_ID.fullmatch(call_id) or (agent and agent not in agents):
+        why = f"The address of a call is /{base}/[an agent's name/] and its id: 1 to 128 of A-Z a-z 0-9 _ -"
+        raise Refused(404, "refused_path", why)
+    if not door.is_open():
+        why = "This process is about to end: dial again, and another takes the call"
+        raise Refused(503, "refused_draining", why)
+    return base, agent, call_id
 
 
-def _transport_of(socket: Socket) -> CuttableWebSocket:
-    return cast("CuttableWebSocket", cast("dict[str, object]", socket.scope["extensions"])[EXTENSION])
+async def _tell_busy(line: SocketLine, words: str) -> None:
+    """Say it, also to whatever is asked, until the platform has hung up."""
+
+    def say(turn_id: int) -> None:
+        line.try_send(Say(turn_id, words, is_final=True, is_uninterruptible=True, action=HangUp(words)))
+
+    def hear(arrived: Sequence[Event]) -> None:
+        for event in arrived:
+            match event:
+                case Pinged():
+                    line.try_send(AnswerPing(event.timestamp))
+                case ReplyRequested():
+                    say(event.turn_id)
+                case _:
+                    pass
+
+    say(0)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BUSY_SECONDS):
+            await line.listen(hear)

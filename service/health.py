@@ -1,6 +1,6 @@
 """The HTTP routes: `/healthz` (alive), `/readyz` (ready to take calls) and `/` for whoever opens it in a browser."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from litestar import MediaType, Response, get
@@ -9,13 +9,13 @@ from litestar.handlers import HTTPRouteHandler
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether new calls may come. `app` turns it on when the agent stands, and off when the service stops."""
+    """Whether the service stands. `app` turns it on when the agent does, and off when the service stops."""
 
     is_ready: bool = False
 
 
-def health_routes(readiness: Readiness, agents: Sequence[str], bases: list[str]) -> list[HTTPRouteHandler]:
-    """The routes, for one service."""
+def health_routes(is_ready: Callable[[], bool], agents: Sequence[str], bases: list[str]) -> list[HTTPRouteHandler]:
+    """The routes, for one service. `is_ready` is whether new calls may come."""
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthz() -> str:
@@ -23,13 +23,13 @@ def health_routes(readiness: Readiness, agents: Sequence[str], bases: list[str])
 
     @get("/readyz", media_type=MediaType.TEXT, sync_to_thread=False)
     def readyz() -> Response[str]:
-        return Response("ready\n") if readiness.is_ready else Response("not ready\n", status_code=503)
+        return Response("ready\n") if is_ready() else Response("not ready\n", status_code=503)
 
     @get("/", media_type=MediaType.TEXT, sync_to_thread=False)
     def front_door() -> str:
         addresses = "".join(f"  wss://<this host>/{base}\n" for base in bases)
         return (
-            f"Cuebox answers calls with the agent {' and '.join(map(repr, agents))}.\n\n"
+            f"Cuebox answers calls{' with ' if agents else ''}{' and '.join(map(repr, agents))}.\n\n"
             f"Point your voice platform at\n{addresses}\n"
             "Call it from a terminal with\n  cuebox call ws://<this host>/<the same path>\n"
         )

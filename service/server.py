@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
 from litestar import Litestar
@@ -17,17 +18,41 @@ from service.settings import Settings, SettingsError
 from service.transport import CuttableWebSocket
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens, and for which a signal is no failure."""
+class WayOut(Protocol):
+    """How the process ends while it holds calls."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def begin(self) -> None:
+        """Take no new calls, and let those that are here go on for a while."""
+        ...
+
+    def is_over(self) -> bool:
+        """Whether the process may end now; asked ten times a second."""
+        ...
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens, and which a signal lets end by the way out."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], way_out: WayOut) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._way_out = way_out
+        self._is_told_to_end = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Stop in good order at the first signal, at once at the second. uvicorn would raise the signal again."""
+        """Drain at the first signal, cut what is left at the second, and tidy up no more at the third.
+
+        uvicorn would close its listeners and sockets at the first, and raise the signal again.
+        """
+        if not self._is_told_to_end:
+            self._is_told_to_end = True
+            self._way_out.begin()
+            return
         self.force_exit = self.should_exit
         self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._way_out.is_over()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -50,7 +75,7 @@ def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -
         timeout_graceful_shutdown=5,  # an agent that will not be cancelled does not hold the service
         server_header=False,
     )
-    return Server(config, on_ready)
+    return Server(config, on_ready, app.state.drain)
 
 
 def serve_until_signal(server: Server, listener: socket.socket) -> None:

@@ -8,7 +8,7 @@ reply in flight. When the line ends they are cancelled and awaited before `serve
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -17,40 +17,13 @@ from typing import Protocol
 from service.agents.agent import Agent
 from service.conversation import commands, events
 from service.conversation.call import CallRecord, Ending, Policy, Turn
-from service.conversation.commands import Command, Outgoing
+from service.conversation.commands import Command
 from service.conversation.events import DeadlineKind, Event
 from service.conversation.machine import Conversation
-from service.conversation.parts import Aside
-from service.outbox import Outbox
+from service.conversation.parts import Aside, HangUp, Interjection
+from service.visit import Line, Visit
 
 _LOST = 1006  # the close code of a line that was cut
-
-
-class Line(Protocol):
-    """One socket of a call."""
-
-    close_code: int | None
-    """The code the peer closed with, once it has."""
-
-    async def listen(self, hear: Callable[[Sequence[Event]], None]) -> None:
-        """Tell what each frame says, at once and in order, until the line is closed. Raises what `hear` raises."""
-        ...
-
-    def try_send(self, command: Outgoing) -> bool:
-        """Write one frame now; False when it has to wait, or nobody is there."""
-        ...
-
-    async def send(self, command: Outgoing) -> None:
-        """Write one frame when the peer has read enough of those before it. Raises LineClosed."""
-        ...
-
-    def abort(self) -> None:
-        """Cut the line without a close code, unsent bytes included."""
-        ...
-
-
-class LineClosed(Exception):
-    """The peer is gone; there is nobody to write to."""
 
 
 class Observer(Protocol):
@@ -69,11 +42,12 @@ class Session:
     def __init__(self, call_id: str, agent: Agent, policy: Policy, observer: Observer) -> None:
         self.call_id = call_id
         self._answerer = agent.take(call_id, self._aside)
+        self._lines = agent.lines
         self._observer = observer
         self._conversation = Conversation(call_id, policy)
         self._mailbox: list[Event] = []
         self._is_deciding = False
-        self._visit: _Visit | None = None
+        self._visit: Visit | None = None
         self._close_code: int | None = None
         self._is_known = False
         self._record: CallRecord | None = None
@@ -84,6 +58,11 @@ class Session:
     @property
     def is_connected(self) -> bool:
         return self._visit is not None
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether words are being made, or wait to be sent."""
+        return self._visit is not None and self._visit.is_busy
 
     @property
     def was_closed(self) -> bool:
@@ -98,24 +77,25 @@ class Session:
         if self._visit is not None:
             self._visit.replace()
         async with asyncio.TaskGroup() as tasks:
-            visit = self._visit = _Visit(line, tasks, on_left)
+            visit = self._visit = Visit(line, tasks, on_left)
             try:
                 self.happen(self._opening())
                 await line.listen(partial(self._hear, visit))
             finally:
                 self._leave(visit)
 
-    def _hear(self, visit: "_Visit", arrived: Sequence[Event]) -> None:
+    def _hear(self, visit: Visit, arrived: Sequence[Event]) -> None:
         for event in arrived:
             if visit is self._visit:  # else it was replaced
                 self.happen(event)
 
-    def _leave(self, visit: "_Visit") -> None:
+    def _leave(self, visit: Visit, *, is_let_go: bool = False) -> None:
         try:
             if visit is self._visit:
                 is_our_fault = isinstance(sys.exception(), Exception)
                 self._close_code = visit.line.close_code
-                self.happen(events.CallDisconnected(self._loop.time(), self._close_code, is_our_fault))
+                left = events.CallDisconnected(self._loop.time(), self._close_code, is_our_fault, is_let_go)
+                self.happen(left)
         finally:
             if visit is self._visit:
                 self._visit = None
@@ -139,10 +119,14 @@ class Session:
         if self._is_known and self._record is None:
             self.happen(events.AsideMade(self._loop.time(), part))
 
+    def dismiss(self, language: str = "") -> None:
+        """Say that the call has to end, in this language, and a farewell; the platform hangs up then."""
+        self._aside(Interjection(self._lines.spoken_in(language).limit, action=HangUp()))
+
     def end(self) -> None:
         """Settle what is open: the call is over, or the service stops."""
         if self._visit is not None:
-            self._leave(self._visit)
+            self._leave(self._visit, is_let_go=True)
         self.happen(events.CallEnded(self._loop.time()))
         for _, timer in self._timers.values():
             timer.cancel()
@@ -221,7 +205,7 @@ class Session:
             if self._visit is not None:
                 self._visit.line.abort()
 
-    async def _reply(self, visit: "_Visit", turn: Turn) -> None:
+    async def _reply(self, visit: Visit, turn: Turn) -> None:
         try:
             async with aclosing(self._answerer.reply(turn)) as parts:
                 async for part in parts:
@@ -236,62 +220,6 @@ class Session:
             self.happen(events.ReplyFailed(self._loop.time(), turn.index, type(error).__name__))
         else:
             self.happen(events.ReplyFinished(self._loop.time(), turn.index))
-
-
-class _Visit:
-    """One line's share of a session: the reply in flight on it and, once its peer reads slowly, outbox and writer."""
-
-    def __init__(self, line: Line, tasks: asyncio.TaskGroup, on_left: Callable[[], None]) -> None:
-        self.line = line
-        self.on_left = on_left
-        self.outbox: Outbox | None = None
-        self._is_muted = False
-        self._tasks = tasks
-        self._reply: asyncio.Task[None] | None = None
-        self._writer: asyncio.Task[None] | None = None
-
-    def send(self, command: Outgoing) -> None:
-        """Hand over at once what need not wait; the rest goes through the outbox, in its order."""
-        if self._is_muted:
-            return
-        if (self.outbox is not None and self.outbox.is_waiting) or not self.line.try_send(command):
-            if self.outbox is None:  # made when it is needed: most peers read as fast as we write
-                self.outbox = Outbox()
-                self._writer = self._tasks.create_task(self._write(self.outbox))
-            self.outbox.put(command)
-
-    async def _write(self, outbox: Outbox) -> None:
-        """Send what the outbox holds, until cancelled."""
-        try:
-            while True:
-                await self.line.send(await outbox.next())
-        except LineClosed:
-            self._mute()  # the reader is told by the transport
-
-    def _mute(self) -> None:
-        self._is_muted = True
-        if self.outbox is not None:
-            self.outbox.mute()
-
-    def start_reply(self, reply: Coroutine[None, None, None]) -> None:
-        if self.outbox is not None:
-            self.outbox.drop_interjections()  # they belong to turns before this one
-        self._reply = self._tasks.create_task(reply)
-
-    def cancel_reply(self, stale: int | None = None) -> None:
-        """Stop the reply in flight and drop what waits of a stale turn. The TaskGroup awaits its end."""
-        if self._reply is not None:
-            self._reply.cancel()
-        if stale is not None and self.outbox is not None:
-            self.outbox.drop_words(stale)
-
-    def replace(self) -> None:
-        """Say nothing more on this line, and cut it."""
-        self.cancel_reply()
-        self._mute()
-        if self._writer is not None:
-            self._writer.cancel()
-        self.line.abort()
 
 
 def _is_cancelled() -> bool:

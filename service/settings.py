@@ -1,25 +1,11 @@
-"""The environment, read once into one frozen object. README's table of settings is made from this file."""
+"""What an operator may set: one frozen object, that `environment` reads. README's table of settings is made from it."""
 
-import difflib
-import types
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-_OWN_NAMES = {
-    "host": "HOST",
-    "port": "PORT",
-    "openai_api_key": "OPENAI_API_KEY",
-    "openai_base_url": "OPENAI_BASE_URL",
-    "retell_api_key": "RETELL_API_KEY",
-    "otlp_endpoint": "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "otel_disabled": "OTEL_SDK_DISABLED",
-    "capture_content": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-}
-_SECRETS = {"openai_api_key", "retell_api_key", "other_keys"}
-_NO_VARIABLES = {"other_keys"}
+SECRETS = {"openai_api_key", "retell_api_key", "path_secret", "other_keys"}
 
 
 class Settings(Struct, frozen=True):
@@ -27,6 +13,71 @@ class Settings(Struct, frozen=True):
 
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="Port to listen on.")] = 8080
+    path_secret: Annotated[
+        str | None,
+        Meta(
+            description="A long random word: lines are taken at `/llm-websocket/{secret}[/{agent}]/{call_id}` alone. "
+            "Two, by a comma, while it changes."
+        ),
+    ] = None
+    allowed_ips: Annotated[
+        str | None,
+        Meta(
+            description="Addresses and networks that lines are taken from, by commas; `retell` is Retell's own. "
+            "Webhooks need none: they are signed."
+        ),
+    ] = None
+    trusted_proxies: Annotated[
+        str | None,
+        Meta(
+            description="Addresses and networks of your own proxies, whose `X-Forwarded-For` is believed. Fly.io's is "
+            "on its machines, without this."
+        ),
+    ] = None
+    open: Annotated[
+        bool, Meta(description="Let anybody call, though `HOST` can be reached from elsewhere and nothing guards it.")
+    ] = False
+    max_calls: Annotated[int, Meta(ge=1, le=100_000, description="How many calls there may be at once.")] = 500
+    when_full: Annotated[
+        Literal["refuse", "busy"],
+        Meta(
+            description="What one more gets: `refuse` is HTTP 503, so that the platform tries again elsewhere; "
+            "`busy` is a spoken line (`busy` in the agent's `[lines]`), and a hang-up."
+        ),
+    ] = "refuse"
+    max_turns: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Turns of a call, after which it is ended with a line (`limit` in `[lines]`). As for each of "
+            "the following, 0 is for no limit.",
+        ),
+    ] = 2000
+    max_call_seconds: Annotated[
+        float, Meta(ge=0, description="How long a call may last in this process, in seconds, likewise.")
+    ] = 7200.0
+    max_call_dollars: Annotated[
+        float,
+        Meta(ge=0, title="a number", description="What a call's models may cost by the table of prices, likewise."),
+    ] = 10.0
+    caller_calls_per_hour: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Calls from one number in an hour, on this machine, likewise. Numbers are kept as hashes only.",
+        ),
+    ] = 0
+    caller_turns_per_hour: Annotated[
+        int, Meta(ge=0, description="Turns of the calls from one number in an hour, on this machine, likewise.")
+    ] = 0
+    max_frames_per_second: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Frames that a line may bring in for long, ten seconds' worth of them at once. More are "
+            "dropped, and then the line is cut.",
+        ),
+    ] = 100
     agent: Annotated[
         str | None,
         Meta(
@@ -75,6 +126,18 @@ class Settings(Struct, frozen=True):
     reconnect_window: Annotated[
         float, Meta(ge=0, le=3600, description="How long a call is remembered after its line closed.")
     ] = 60.0
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=7200,
+            description="How long calls may go on after SIGTERM or SIGINT; then their lines are cut, and the platform "
+            "dials another machine. Whoever kills the process must wait 15 s longer.",
+        ),
+    ] = 280.0
+    idle_exit_seconds: Annotated[
+        float, Meta(ge=0, description="End the process, with exit code 0, after so long without any call; 0 for never.")
+    ] = 0.0
     max_frame_bytes: Annotated[
         int, Meta(ge=65536, le=2**30, description="Largest frame taken in; a larger one ends its line.")
     ] = 16 * 2**20
@@ -96,6 +159,13 @@ class Settings(Struct, frozen=True):
         Literal["auto", "json", "pretty"], Meta(description="`auto` is `pretty` on a terminal and `json` elsewhere.")
     ] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
+    control_socket: Annotated[
+        str | None,
+        Meta(
+            description="Path of the Unix socket for `cuebox ctl`, which its owner alone may open; `off` for none. "
+            "`cuebox-$PORT.sock` in `$XDG_RUNTIME_DIR`, or among the temporary files, unless set."
+        ),
+    ] = None
     metrics_port: Annotated[
         int,
         Meta(ge=0, le=65535, description="Port on which Prometheus finds the metrics, under `/metrics`; 0 for none."),
@@ -137,6 +207,8 @@ class Settings(Struct, frozen=True):
     ] = None
     other_keys: dict[str, str] = msgspec.field(default_factory=dict)
     """Every other variable whose name ends in `_API_KEY`: agents name theirs in their targets."""
+    is_on_fly: bool = False
+    """Whether this is a machine of Fly.io's, behind its proxy."""
 
     @property
     def is_traced(self) -> bool:
@@ -155,75 +227,10 @@ class Settings(Struct, frozen=True):
 
     def __repr__(self) -> str:
         shown = {
-            name: "…" if name in _SECRETS and value else value for name, value in msgspec.structs.asdict(self).items()
+            name: "…" if name in SECRETS and value else value for name, value in msgspec.structs.asdict(self).items()
         }
         return f"Settings({shown})"
 
 
 class SettingsError(Exception):
     """A setting that cannot be used. The message is one plain sentence that says what to set."""
-
-
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the environment. An empty variable counts as unset. Raises SettingsError."""
-    values: dict[str, Any] = {}
-    hints = get_type_hints(Settings, include_extras=True)
-    for field in _variable_fields():
-        text = environ.get(variable_of(field), "").strip()
-        if not text:
-            continue
-        try:
-            values[field] = msgspec.convert(text, hints[field], strict=False)
-        except msgspec.ValidationError as error:
-            shown = "is set to something else" if field in _SECRETS else f"is {text!r}"
-            raise SettingsError(f"{variable_of(field)} must be {_wanted(hints[field])}, but {shown}.") from error
-    if environ.get("FLY_APP_NAME"):
-        values.setdefault("metrics_host", "0.0.0.0")  # noqa: S104 - a machine there is reached by those who may, alone
-    keys = {name: key for name, key in environ.items() if name.endswith("_API_KEY") and name not in _OWN_NAMES.values()}
-    return Settings(**values, other_keys=keys)
-
-
-def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each `CUEBOX_*` variable that means nothing here."""
-    known = [variable_of(field) for field in _variable_fields()]
-    for name in sorted(environ):
-        if name.startswith("CUEBOX_") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            yield f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ".")
-
-
-def variable_of(field: str) -> str:
-    """The environment variable of a field."""
-    return _OWN_NAMES.get(field) or f"CUEBOX_{field.upper()}"
-
-
-def settings_table() -> str:
-    """The settings as a Markdown table."""
-    hints = get_type_hints(Settings, include_extras=True)
-    rows = ["| Variable | Default | Meaning |", "|---|---|---|"]
-    for field in (field for field in msgspec.structs.fields(Settings) if field.name not in _NO_VARIABLES):
-        meta = next(part for part in get_args(hints[field.name]) if isinstance(part, Meta))
-        default = (
-            ""
-            if field.default is None
-            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-        )
-        rows.append(f"| `{variable_of(field.name)}` | {default} | {meta.description} |")
-    return "\n".join(rows)
-
-
-def _variable_fields() -> list[str]:
-    return [field for field in Settings.__struct_fields__ if field not in _NO_VARIABLES]
-
-
-def _wanted(hint: Any) -> str:  # a type, as typing builds them
-    kind, *metas = get_args(hint)
-    if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
-    if isinstance(kind, types.UnionType):
-        kind = get_args(kind)[0]
-    words = {int: "a whole number", float: "a number of seconds", bool: "true or false", str: "text"}[kind]
-    meta = metas[0]
-    words = meta.title or words
-    bounds = [("at least", meta.ge), ("more than", meta.gt), ("at most", meta.le)]
-    return " ".join([words, " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)]).strip()

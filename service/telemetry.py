@@ -7,8 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import structlog
+
 from service import __version__
 from service.conversation.events import Oddity
+from service.limits import Guard, Limits
 from service.observability.conventions import Provider
 from service.observability.exporting import Exporting
 from service.observability.flight import FlightRecorder
@@ -30,6 +33,8 @@ class Telemetry:
 
     watch: Watch
     loop: LoopMonitor
+    guard: Guard
+    """Ends calls that go beyond their limits, once it is told how."""
     metrics: "Metrics | None" = None
     refused: Callable[[str], None] = lambda _: None
     """Told why a call was not taken."""
@@ -52,24 +57,43 @@ def create_telemetry(
     `tools` the names of all their tools.
     """
     loop = LoopMonitor()
-    metrics = _metrics(voice, loop, agents, targets, tools=tools) if settings.metrics_port else None
+    metrics = _metrics(settings, voice, loop, agents, targets, tools=tools) if settings.metrics_port else None
     spans, tracer = _traces(settings, next(iter(agents)), providers, metrics) if settings.is_traced else (None, None)
     trace_of_call = (lambda _: None) if tracer is None else tracer.trace_of_call
     log = CallLog(voice.assumption_broken_by, log_content=settings.log_content, trace_of_call=trace_of_call)
     first: list[Part] = [] if tracer is None else [tracer]  # it tells the others what is kept
+    prices = _prices(settings)
     if metrics is None:
-        return Telemetry(Watch([*first, log, FlightRecorder()], tools=tools), loop, spans=spans)
+        guard = _guard(settings, prices, lambda _: None)
+        return Telemetry(Watch([*first, log, FlightRecorder(), guard], tools=tools), loop, guard, spans=spans)
     from service.observability.agent_metrics import AgentMeter  # noqa: PLC0415 - see above
     from service.observability.meter import Meter  # noqa: PLC0415
     from service.observability.verdicts import VerdictMeter  # noqa: PLC0415
 
-    meter = Meter(metrics, _prices(settings), voice.assumption_broken_by, loop.overdue)
-    parts = [*first, log, meter, AgentMeter(metrics.agents), VerdictMeter(metrics), FlightRecorder()]
+    meter = Meter(metrics, prices, voice.assumption_broken_by, loop.overdue)
+    guard = _guard(settings, prices, meter.limited)
+    parts = [*first, log, meter, AgentMeter(metrics.agents), VerdictMeter(metrics), FlightRecorder(), guard]
     watch = Watch(parts, lambda part: metrics.service.failures[part].inc(), tools)
-    return Telemetry(watch, loop, metrics, meter.refused, spans)
+    return Telemetry(watch, loop, guard, metrics, meter.refused, spans)
+
+
+def _guard(settings: Settings, prices: Mapping[str, Price], count: Callable[[str], None]) -> Guard:
+    def on_reached(call_id: str, limit: str) -> None:
+        structlog.get_logger().warning("call.limited", call_id=call_id, limit=limit)
+        count(limit)
+
+    limits = Limits(
+        settings.max_turns,
+        settings.max_call_seconds,
+        settings.max_call_dollars,
+        settings.caller_calls_per_hour,
+        settings.caller_turns_per_hour,
+    )
+    return Guard(limits, prices, on_reached)
 
 
 def _metrics(
+    settings: Settings,
     voice: Platform,
     loop: LoopMonitor,
     agents: Mapping[str, str],
@@ -83,6 +107,7 @@ def _metrics(
     build = {"agent": "", "folder_hash": "", "python": platform.python_version(), "version": __version__}
     metrics = Metrics(targets, assumptions, build, loop.longest_stall, reasons=voice.reasons, tools=tools)
     metrics.service.runs(agents)
+    metrics.calls.limit.set(settings.max_calls)
     loop.on_lag = metrics.service.loop_lag.observe
     return metrics
 

@@ -8,7 +8,7 @@ from service.conversation.commands import Command, Outgoing, Say
 from service.conversation.events import Event
 from service.llm.model import NO_TOOLS, Message, Messages, Occasion, ToolCall, ToolExchange, Toolset
 from service.llm.records import AttemptRecord
-from service.session import LineClosed
+from service.visit import LineClosed
 
 
 class FakeLine:

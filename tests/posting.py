@@ -22,7 +22,13 @@ def webhook(event: str, call_id: str = "call_1", **call: Any) -> bytes:
 
 
 async def post(
-    address: str, body: bytes, signature: str | None, *, length: int | None = None, is_last: bool = False
+    address: str,
+    body: bytes,
+    signature: str | None,
+    *,
+    path: str = "/webhook",
+    length: int | None = None,
+    is_last: bool = False,
 ) -> int:
     """Post, and return the status. `length` is what is announced, where it is not the body's own.
 
@@ -32,7 +38,7 @@ async def post(
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         announced = len(body) if length is None else length
-        head = f"POST /webhook HTTP/1.1\r\nhost: {address}\r\ncontent-length: {announced}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {announced}\r\n"
         seal = "" if signature is None else f"x-retell-signature: {signature}\r\n"
         writer.write(f"{head}{seal}\r\n".encode() + body)
         async with asyncio.timeout(5):
@@ -45,6 +51,6 @@ async def post(
         writer.close()
 
 
-async def tell(address: str, body: bytes) -> int:
+async def tell(address: str, body: bytes, path: str = "/webhook") -> int:
     """Post what is signed as it should be."""
-    return await post(address, body, signed(body))
+    return await post(address, body, signed(body), path=path)

@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from service.settings import Settings
 from tests.agents.folders import written
 from tests.live import Service, serving
+from tests.posting import KEY, tell, webhook
 
 
 def two_agents(place: Path, *, dev: bool = False) -> Settings:
@@ -75,6 +76,29 @@ async def test_logs_and_metrics_tell_which_agent_had_the_call(tmp_path: Path) ->
     assert samples == ["a", "b"]
     (ended,) = [line for line in logs if line["event"] == "call.ended"]
     assert (ended["agent"], len(ended["folder_hash"])) == ("b", 12)
+
+
+AFTER_CALL = """
+from pathlib import Path
+
+async def after_call(call, ending):
+    Path(__file__).with_name("accounts").write_text(f"{call.id} {ending.reason}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"), [("/webhook", 204, {"a"}), ("/webhook/b", 204, {"b"}), ("/webhook/nobody", 404, set())]
+)
+async def test_the_webhook_of_a_call_whose_process_is_gone_may_name_its_agent(
+    path: str, status: int, told: set[str], tmp_path: Path
+) -> None:
+    settings = structs.replace(two_agents(tmp_path), retell_api_key=KEY)
+    for name in ("a", "b"):
+        (tmp_path / name / "tools.py").write_text(AFTER_CALL)
+    body = webhook("call_ended", "call_1", disconnection_reason="user_hangup", start_timestamp=1_700_000_000_000)
+    async with serving(settings=settings) as service:
+        assert await tell(service.address, body, path) == status
+    assert {name for name in ("a", "b") if (tmp_path / name / "accounts").exists()} == told
 
 
 async def test_in_development_the_next_call_follows_the_files(tmp_path: Path) -> None:

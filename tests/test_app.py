@@ -36,7 +36,8 @@ async def test_a_running_service_is_alive_and_ready() -> None:
 
 
 async def test_a_service_that_stops_is_not_ready() -> None:
-    async with AsyncTestClient(Litestar(health_routes(Readiness(), ["x"], []))) as client:
+    readiness = Readiness()
+    async with AsyncTestClient(Litestar(health_routes(lambda: readiness.is_ready, ["x"], []))) as client:
         assert (await client.get("/readyz")).status_code == 503
 
 
@@ -57,3 +58,15 @@ async def test_stopping_the_service_ends_its_calls(capsys: pytest.CaptureFixture
         assert len(service.calls) == 1
     assert len(service.calls) == 0
     assert "call.ended" in capsys.readouterr().out
+
+
+async def test_an_agent_that_cannot_be_closed_does_not_keep_the_service_from_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Stuck(ScriptedAgent):
+        async def close(self) -> None:
+            raise OSError
+
+    async with serving(Stuck(greets)) as service, service.line() as line:
+        await line.greeted()
+    assert "agent.close_failed" in capsys.readouterr().out

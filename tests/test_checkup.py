@@ -7,7 +7,7 @@ import pytest
 from service import checkup
 from service.checkup import Verdict, findings
 from service.settings import Settings
-from tests.agents.folders import written
+from tests.agents.folders import TOOL, written
 
 
 async def told(settings: Settings) -> list[tuple[Verdict, str, str]]:
@@ -41,3 +41,31 @@ async def test_each_agent_is_tried(tmp_path: Path) -> None:
     assert agents == ["a (75% of the calls)", "b (25% of the calls)", "c (only for addresses that name it)"]
     greetings = [text.split(" (")[0] for _, subject, text in found if subject == "greeting"]
     assert greetings == ["I am a.", "I am b.", "I am c."]
+
+
+async def test_an_agent_that_cannot_be_closed_is_found(tmp_path: Path) -> None:
+    store = """
+class Wiki:
+    async def search(self, query, limit=3): return []
+    async def warm_up(self): ...
+    async def close(self): raise OSError("the wiki is gone")
+knowledge = Wiki()
+"""
+    written(tmp_path / "a", tools_py=store)
+    *_, last = await told(Settings(agent="a", agents_dir=str(tmp_path), dev=True))
+    assert last == (Verdict.BAD, "end", "OSError: the wiki is gone")
+
+
+async def test_what_a_folder_brings_is_told_and_what_is_not_read(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "tools_py": TOOL,
+        "knowledge__hours_md": "# Hours\n\nNine to five.",
+        "knowledge__prices_pdf": b"%PDF",
+    }
+    written(tmp_path / "a", agent_toml="[actions.end_call]", **files)
+    written(tmp_path / "b")
+    found = await told(Settings(agent="a:1,b:1", agents_dir=str(tmp_path), dev=True))
+    brings = [text.partition(" (hash ")[0] for _, subject, text in found if subject == "brings"]
+    assert brings == ["opening_hours, end_call, knowledge", "its prompt alone"]
+    (unread,) = [text for verdict, subject, text in found if (verdict, subject) == (Verdict.ODD, "knowledge")]
+    assert unread.startswith(f"{tmp_path}/a/knowledge/prices.pdf is not read: only .markdown, .md, .txt")

@@ -107,5 +107,5 @@ def test_all_mistakes_of_all_agents_are_told(tmp_path: Path) -> None:
         "  a/agent.toml:1: `greting` means nothing (did you mean `greeting`?)",
         "The agent 'b' cannot be read:",
         "  b/agent.toml:3: `targets[1].key`: expected `str` matching regex '^([A-Z0-9_]+_API_KEY)?$'",
-        "  b/tools.py:1: SyntaxError: invalid syntax (tools.py, line 1)",
+        "  b/tools.py:1: SyntaxError: invalid syntax",
     ]

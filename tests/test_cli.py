@@ -67,7 +67,8 @@ def test_help_teaches_with_examples(command: list[str]) -> None:
         ({"PORT": "many"}, "PORT must be a whole number"),
         ({"CUEBOX_AGENT": "nobody"}, "the agents here are: dummy, receptionist"),
         ({"CUEBOX_AGENT": "receptionist"}, "set OPENAI_API_KEY"),
-        ({"HOST": "300.1.1.1"}, "Cannot listen on 300.1.1.1"),
+        ({"HOST": "300.1.1.1", "CUEBOX_OPEN": "true"}, "Cannot listen on 300.1.1.1"),
+        ({"HOST": "0.0.0.0"}, "HOST is 0.0.0.0, so anybody could call. Set CUEBOX_PATH_SECRET"),  # noqa: S104
     ],
 )
 def test_a_start_that_cannot_be_ends_with_one_sentence_and_code_2(environ: dict[str, str], sentence: str) -> None:
@@ -118,7 +119,7 @@ def test_check_finds_the_dummy_well() -> None:
     result = cuebox("check", CUEBOX_AGENT="dummy")
     assert result.returncode == 0
     assert "How may I help you?" in result.stdout
-    assert "RETELL_API_KEY is not set: webhooks are answered 401" in " ".join(result.stdout.split())
+    assert "RETELL_API_KEY is not set: webhooks are answered 401" in result.stdout
 
 
 def test_check_tells_that_there_is_no_model() -> None:
@@ -139,12 +140,12 @@ def test_a_new_agent_is_made_tested_checked_and_talked_to(tmp_path: Path) -> Non
     made = cuebox("new", "my-practice", CUEBOX_AGENTS_DIR=str(tmp_path / "agents"))
     folder = tmp_path / "agents" / "my-practice"
     assert (made.returncode, made.stdout.splitlines()[0]) == (0, f"Made {folder}. What comes next:")
-    assert len(made.stdout.splitlines()) == 4
+    assert len(made.stdout.splitlines()) == 5
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     tested = subprocess.run(words, env=CLEAN, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert tested.returncode == 0, tested.stdout
     chosen = {"CUEBOX_AGENTS_DIR": str(folder.parent), "CUEBOX_AGENT": "my-practice", "CUEBOX_DEV": "true"}
-    chosen |= {"CUEBOX_APPOINTMENTS": str(tmp_path / "appointments.db")}
+    chosen |= {"APPOINTMENTS_FILE": str(tmp_path / "appointments.db")}
     checked = cuebox("check", **chosen)
     assert checked.returncode == 0
     assert "my-practice (CUEBOX_AGENT)" in checked.stdout

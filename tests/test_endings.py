@@ -41,9 +41,20 @@ class Accountant(ScriptedAgent):
             raise OSError
 
 
-def calls_of(agent: Accountant, witness: Witness | None = None, *, are_ends_told: bool) -> Calls:
+def calls_of(
+    agent: Accountant,
+    witness: Witness | None = None,
+    *,
+    are_ends_told: bool,
+    on_untold: Callable[[str], None] = lambda _: None,
+) -> Calls:
     witness = witness or Witness()
-    return Calls(lambda call_id: Session(call_id, agent, POLICY, witness), 60.0, are_ends_told=are_ends_told)
+    return Calls(
+        lambda call_id: Session(call_id, agent, POLICY, witness),
+        60.0,
+        are_ends_told=are_ends_told,
+        on_untold=on_untold,
+    )
 
 
 async def visit(calls: Calls, code: int | None) -> None:
@@ -134,9 +145,11 @@ def test_the_platform_s_word_comes_before_the_line_is_closed() -> None:
 
 
 def test_what_ended_here_waits_ten_minutes_for_the_platform_s_word() -> None:
+    untold: list[str] = []
+
     async def call(seconds: float) -> Accountant:
         agent = Accountant()
-        calls = calls_of(agent, are_ends_told=True)
+        calls = calls_of(agent, are_ends_told=True, on_untold=untold.append)
         await visit(calls, 1006)
         await asyncio.sleep(60 + seconds)
         assert (agent.ended, agent.told) == (1, [])
@@ -146,13 +159,17 @@ def test_what_ended_here_waits_ten_minutes_for_the_platform_s_word() -> None:
 
     (ending,) = virtual.run(call(590)).told
     assert ending.record is not None
+    assert untold == []
     assert virtual.run(call(610)).told == []
+    assert untold == ["call_1"]
 
 
 def test_no_more_calls_wait_for_it_than_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    untold: list[str] = []
+
     async def calls_over() -> list[Ending]:
         agent = Accountant()
-        calls = calls_of(agent, are_ends_told=True)
+        calls = calls_of(agent, are_ends_told=True, on_untold=untold.append)
         for call_id in ("call_1", "call_2", "call_3"):
             line = FakeLine()
             line.closes(1000)
@@ -164,6 +181,7 @@ def test_no_more_calls_wait_for_it_than_there_is_room(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(book, "MOST_UNTOLD", 2)
     assert len(virtual.run(calls_over())) == 2
+    assert untold == ["call_1"]
 
 
 def test_a_call_of_a_process_that_is_gone_is_accounted_for_here() -> None:

@@ -3,6 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from service.conversation.call import CallRecord
+from service.conversation.commands import RecordCall
+from service.conversation.events import CallEnded, CallStarted
+from service.observability.flight import FlightRecorder
 from service.platforms.retell.protocol import Retell
 from service.settings import Settings, SettingsError
 from service.telemetry import Telemetry, create_telemetry, serve_metrics
@@ -38,6 +42,19 @@ def test_a_price_table_that_cannot_be_read_is_told_in_one_sentence(text: str | N
 def test_prices_of_ones_own_are_taken(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text("[models]\nllama = { input = 1, output = 2 }")
     assert telemetry(Settings(prices=str(tmp_path / "prices.toml"))).metrics
+
+
+def test_a_part_of_telemetry_that_fails_is_counted_and_calls_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(FlightRecorder, "ended", broken)
+    seen = telemetry(Settings())
+    assert seen.metrics
+    seen.watch.saw("call_1", CallStarted(0.0, 0.0), [])
+    seen.watch.saw("call_1", CallEnded(1.0), [RecordCall(CallRecord(0.0, 1.0, 1, {}, {}))])
+    assert seen.metrics.registry.get_sample_value("cuebox_telemetry_failures_total", {"part": "flight_recorder"}) == 1
+    assert seen.metrics.registry.get_sample_value("cuebox_calls_open") == 0
 
 
 def test_the_build_is_told() -> None:

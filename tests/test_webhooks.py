@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service import calls, webhooks
+from service import signed as signed_posts
 from service.conversation.call import Ending, Outcome
 from service.conversation.transcript import Speaker, Utterance
 from service.settings import Settings
@@ -73,14 +74,14 @@ async def test_two_keys_hold_while_one_replaces_the_other() -> None:
 
 async def test_a_body_that_is_too_large_is_not_read() -> None:
     async with listening() as service:
-        large = webhooks.MOST_BYTES + 1
+        large = signed_posts.MOST_BYTES + 1
         assert await post(service.address, b"{", signed(b"{"), length=large, is_last=True) == 413
         assert posted(service, "unknown", "too_large") == 1
 
 
 async def test_a_body_just_within_the_bound_is_read() -> None:
     async with listening() as service:
-        body = BODY.ljust(webhooks.MOST_BYTES)
+        body = BODY.ljust(signed_posts.MOST_BYTES)
         assert await tell(service.address, body) == 204
         assert await tell(service.address, body + b" ") == 413
 
@@ -103,7 +104,7 @@ async def test_a_peer_that_leaves_in_the_middle_or_dawdles_is_not_waited_for(mon
             async with asyncio.timeout(0.1):
                 await post(service.address, b"{", signed(b"{"), length=2)
         await until(lambda: posted(service, "unknown", "malformed") == 1)
-        monkeypatch.setattr(webhooks, "BODY_WITHIN", 0.05)
+        monkeypatch.setattr(signed_posts, "BODY_WITHIN", 0.05)
         assert await post(service.address, b"{", signed(b"{"), length=2) == 400
 
 
@@ -279,3 +280,13 @@ async def test_without_keys_an_agent_is_told_when_the_line_was_closed_and_the_se
         assert await tell(service.address, ENDED) == 401
         assert agent.told == []
     assert [ending.reason for ending in agent.told] == [""]
+
+
+async def test_a_call_of_whose_end_no_word_comes_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(calls, "UNTOLD_SECONDS", 0.01)
+    async with serving(Accountant(), Settings(retell_api_key=KEY, reconnect_window=0.01)) as service:
+        async with service.line() as line:
+            await line.greeted()
+        await until(lambda: "call.end_untold" in capsys.readouterr().out)

@@ -15,6 +15,8 @@ from service.llm.model import NO_TOOLS, ChatModel, Message, NothingSaid, Occasio
 MOST_CALLS = 8
 """Tools and actions in one round."""
 
+SWITCHED_OFF = "The operator switched this off for now. Nothing was done. Tell the caller that it cannot be done now."
+
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
@@ -101,6 +103,8 @@ class Answering:
         for number, call in enumerate(calls):
             if number >= MOST_CALLS:
                 tools.refuse(call, f"At most {MOST_CALLS} tools can be called at a time: call this one again.")
+            elif call.name in self._desk.switches.tools_off:
+                tools.refuse(call, SWITCHED_OFF)
             elif (action := self._abilities.actions.get(call.name)) is None:
                 tools.ask(call)
             elif isinstance(decided := action.decide(call.arguments, self._turn), str):

@@ -1,6 +1,9 @@
 """From what was heard to what a chat model reads."""
 
+import re
 from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from service.conversation.call import Prompt, Turn
 from service.conversation.transcript import (
@@ -20,6 +23,8 @@ SILENCE_NUDGE = (
 )
 OPENING_NUDGE = "The caller is on the line and has not said anything yet. Ask how you can help."
 
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+
 
 def chat_of(turn: Turn, instructions: str, reference: str = "") -> list[Message | ToolExchange]:
     """The messages of a turn: instructions, what was heard, and a nudge where nobody spoke last.
@@ -36,6 +41,15 @@ def chat_of(turn: Turn, instructions: str, reference: str = "") -> list[Message 
         asked = (at for at, message in enumerate(heard) if isinstance(message, Message) and message.role is Role.USER)
         heard.insert(max(asked, default=0), Message(Role.SYSTEM, reference))
     return [Message(Role.SYSTEM, instructions), *heard]
+
+
+def presentable(call: ToolCall) -> ToolCall:
+    """The same, so that endpoints do not refuse the conversation over what a model or a platform made up."""
+    try:
+        is_object = isinstance(msgspec.json.decode(call.arguments), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return ToolCall(call.id, _NO_NAME.sub("_", call.name[:64]) or "_", call.arguments if is_object else "{}")
 
 
 def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
@@ -61,7 +75,7 @@ def _messages(history: Iterable[Row]) -> Iterator[Message | ToolExchange]:
                 yield Message(Role.USER, f"[note: {row.text}]")
             case ToolCalled() if row.tool_call_id in answers:
                 call = ToolCall(row.tool_call_id, row.name, row.arguments)
-                yield ToolExchange(call, answers.pop(row.tool_call_id), is_parallel=is_parallel)
+                yield ToolExchange(presentable(call), answers.pop(row.tool_call_id), is_parallel=is_parallel)
                 was_called = True
             case _:
                 pass  # a tool call without its answer, or the reverse: chat models refuse half of a pair

@@ -32,6 +32,7 @@ class Code:
     before_call: Hook | None = None
     after_call: Hook | None = None
     knowledge: Knowledge | None = None
+    inbound: Hook | None = None
 
 
 def read_code(file: Path, taken: Collection[str], mistakes: list[Mistake]) -> Code:
@@ -47,7 +48,8 @@ def read_code(file: Path, taken: Collection[str], mistakes: list[Mistake]) -> Co
             mistakes.append(Mistake(file, line, f"the name {tool.name} is taken", "call the function something else"))
     before_call = _hook(module, "before_call", ("call",), file, mistakes)
     after_call = _hook(module, "after_call", ("call", "ending"), file, mistakes)
-    return Code(tuple(tools.values()), before_call, after_call, _store(module, file, mistakes))
+    inbound = _hook(module, "inbound", ("call",), file, mistakes)
+    return Code(tuple(tools.values()), before_call, after_call, _store(module, file, mistakes), inbound)
 
 
 def _store(module: ModuleType, file: Path, mistakes: list[Mistake]) -> Knowledge | None:

@@ -78,8 +78,10 @@ class Folder:
     before_call: Hook | None = None
     """`async def before_call(call: Call)` of tools.py."""
     after_call: Hook | None = None
-    """`async def after_call(call: Call, record: CallRecord)` of tools.py."""
+    """`async def after_call(call: Call, ending: Ending)` of tools.py."""
     knowledge: Knowledge | None = None
+    inbound: Hook | None = None
+    """`async def inbound(call: InboundCall) -> Inbound` of tools.py."""
     hash: str = ""
     """Twelve hexadecimal digits that change with any of the files."""
 
@@ -95,10 +97,10 @@ def read_folder(path: Path, cache: Path | None = None) -> Folder:
     Raises FolderMistake, with all that is wrong with the files.
     """
     mistakes: list[Mistake] = []
-    script = _script_of(path / "agent.toml", mistakes)
-    are_defaults_known = bool(script.variables) or not mistakes
-    prompt = text_of(path / "prompt.md", LONGEST_PROMPT, mistakes)
-    if are_defaults_known:
+    raw = read_table(path / "agent.toml", Script, mistakes)
+    script = _script_of(path / "agent.toml", raw or {}, mistakes)
+    prompt = text_of(path / "prompt.md", LONGEST_PROMPT, mistakes) or ""
+    if raw is not None:  # else the defaults are not known
         for line, what in placeholder_mistakes(prompt, script.variables):
             mistakes.append(Mistake(path / "prompt.md", line, what))
     code = read_code(path / "tools.py", actions_of(script.actions), mistakes)
@@ -115,6 +117,7 @@ def read_folder(path: Path, cache: Path | None = None) -> Folder:
         code.before_call,
         code.after_call,
         code.knowledge or index,
+        code.inbound,
         folder_hash,
     )
 
@@ -144,13 +147,12 @@ def _hash_of(path: Path, mistakes: list[Mistake]) -> str:
         return ""
 
 
-def _script_of(file: Path, mistakes: list[Mistake]) -> Script:
-    raw = read_table(file, Script, mistakes)
+def _script_of(file: Path, raw: dict[str, Any], mistakes: list[Mistake]) -> Script:
     lines = raw.get("lines", {})
     as_it_stands = [*_texts(lines, ("lines",)), *_texts(raw.get("rescue"), ("rescue",))]
     languages = lines.pop("by_language", {})
     script = msgspec.convert(raw, Script)
-    mistakes += _told_apart(file, script)
+    mistakes += _told_apart(file, script, are_numbers_known=not mistakes or script.actions.transfer_call is not None)
     for place, text in as_it_stands:
         if placeholders(text):
             what = "a placeholder would be read out: this line is said as it stands"
@@ -164,17 +166,18 @@ def _script_of(file: Path, mistakes: list[Mistake]) -> Script:
     return msgspec.structs.replace(script, greetings=greetings, lines=replace(complete({}), by_language=others))
 
 
-def _told_apart(file: Path, script: Script) -> Iterator[Mistake]:
+def _told_apart(file: Path, script: Script, *, are_numbers_known: bool) -> Iterator[Mistake]:
     """What no type can tell."""
     greetings: list[tuple[Place, str]] = [(("greeting",), script.greeting)]
     greetings += [(("greetings", code), text) for code, text in script.greetings.items()]
     for place, greeting in greetings:
         for _, what in placeholder_mistakes(greeting, script.variables):
             yield Mistake(file, line_in(file, place), what)
-    try:
-        rescue_of(script.rescue, script.actions)
-    except ValueError as error:
-        yield Mistake(file, line_in(file, ("rescue", "transfer")), str(error))
+    if are_numbers_known:
+        try:
+            rescue_of(script.rescue, script.actions)
+        except ValueError as error:
+            yield Mistake(file, line_in(file, ("rescue", "transfer")), str(error))
 
 
 def _texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:

@@ -71,15 +71,16 @@ class Ledger:
 
         `arguments` are canonical; `turn` counts the caller's turns.
         """
-        wish = self._latest.get((name, arguments))
+        spoken = " ".join(arguments.casefold().split())  # nobody can hear capitals: the model guesses them each time
+        wish = self._latest.get((name, spoken))
         if wish is not None and (wish.running is not None or not self._is_over(wish)):
             wish.asked = max(wish.asked, turn)
             return wish
         if len(self._wishes) == MOST_WISHES:
             return None
         number = 1 if wish is None else wish.number + 1
-        key = sha256("\0".join((self._call_id, name, arguments, str(number))).encode("utf-8", "replace"))
-        wish = self._latest[name, arguments] = Wish(key.hexdigest()[:32], name, arguments, number, turn)
+        key = sha256("\0".join((self._call_id, name, spoken, str(number))).encode("utf-8", "replace"))
+        wish = self._latest[name, spoken] = Wish(key.hexdigest()[:32], name, arguments, number, turn)
         self._wishes.append(wish)
         return wish
 

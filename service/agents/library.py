@@ -15,6 +15,8 @@ from service.agents.dummy import Dummy
 from service.agents.folder import files_of, read_folder
 from service.agents.mistakes import FolderMistake
 from service.agents.prompted import PromptedAgent
+from service.conversation.inbound import Inbound, InboundCall
+from service.conversation.transcript import must_be
 
 SHIPPED = Path(__file__).parent
 """Where the agents are that come along."""
@@ -112,6 +114,17 @@ class Library:
         """Who takes a call: the one that its address names, or else the one that it falls to."""
         return self._shelved[named or drawn(self._shares, call_id)]
 
+    async def decide(self, call: InboundCall, named: str = "") -> Inbound:
+        """What an agent, or the one that most calls fall to, says of a call that is about to come.
+
+        Raises what its hook raises, and TypeError for an answer that is none.
+        """
+        agent = self._shelved[named or max(self._shares, key=self._shares.__getitem__)].agent
+        hook = agent.folder.inbound if isinstance(agent, PromptedAgent) else None
+        decided = None if hook is None else await hook(call)
+        must_be(Inbound | None, decided)
+        return decided if isinstance(decided, Inbound) else Inbound()
+
     async def refresh(self) -> None:
         """Read what has changed on disk. Calls in progress keep their agent; so do all while there are mistakes."""
         if self._on_change is None:
@@ -138,7 +151,7 @@ class Library:
                 await folder.knowledge.warm_up()
         self._retired.append(agent)
         # The same model: what is known of its targets stays true. Other targets are asked after the next start.
-        each.agent, each.hash = PromptedAgent(folder, agent.model, agent.now), folder.hash
+        each.agent, each.hash = PromptedAgent(folder, agent.model, agent.now, agent.trace, agent.switches), folder.hash
         on_change(self.hashes, name, None)
 
 

@@ -31,8 +31,8 @@ class FolderMistake(ValueError):
         self.mistakes = tuple(mistakes)
 
 
-def text_of(file: Path, most: int, mistakes: list[Mistake]) -> str:
-    """A file's text, of `most` characters at most; what is wrong is added to the mistakes, and the text is empty."""
+def text_of(file: Path, most: int, mistakes: list[Mistake]) -> str | None:
+    """A file's text, of `most` characters at most; None when something is wrong, which is added to the mistakes."""
     try:
         with file.open("rb") as opened:
             text = opened.read(_BYTES * most + 1).decode("utf-8-sig")  # of a recording that lies there, not all of it
@@ -47,4 +47,4 @@ def text_of(file: Path, most: int, mistakes: list[Mistake]) -> str:
         if len(text) <= most:
             return text
         mistakes.append(Mistake(file, None, f"it has more than {most} characters", "make it shorter"))
-    return ""
+    return None

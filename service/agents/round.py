@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-import msgspec
-
 from service.agents.call import Call
+from service.agents.chat import presentable
 from service.agents.errands import Errands
 from service.agents.ledger import Ledger, Wish, turns_of
 from service.agents.tools import IN_DOUBT, Answer, Arguments, Tool, ToolError
@@ -17,13 +15,11 @@ from service.conversation.call import Turn
 from service.conversation.parts import Action, HoldLine
 from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.llm.model import Occasion, ToolCall, ToolExchange
+from service.llm.switches import Switches
 
 _LOG = logging.getLogger(__name__)
-_LONGEST_NAME = 64
-_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-"""What endpoints refuse in the name of a tool, also where they are told what a model made up."""
 _LONGEST_ARGUMENTS = 4000
-"""Of those that cannot be read: characters. They go back to the model, and to the platform."""
+"""Of a call that is refused: characters. They go back to the model, and to the platform."""
 
 
 ToolTrace = Callable[[Occasion, str], str | None]
@@ -45,6 +41,7 @@ class Desk:
     ids: Iterator[str]
     """For tool calls: unlike any other anywhere, whatever the model called them."""
     trace: ToolTrace = untraced
+    switches: Switches = field(default_factory=Switches)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,8 +94,8 @@ class Round:
 
     def refuse(self, call: ToolCall, why: str, fault: str = "refused") -> _Job:
         """Add a call that is not carried out. The model is told why."""
-        name = _NO_NAME.sub("_", call.name[:_LONGEST_NAME]) or "_"
-        called = ToolCalled(next(self._desk.ids), name, _presentable(call.arguments))
+        call = presentable(call if len(call.arguments) <= _LONGEST_ARGUMENTS else replace(call, arguments="{}"))
+        called = ToolCalled(next(self._desk.ids), call.name, call.arguments)
         self._jobs.append(job := _Job(called, answer=Answer.failed(fault, why)))
         return job
 
@@ -227,12 +224,3 @@ def _result_of(wish: Wish, tool: Tool) -> Answer | None:
     if answer is not None and (wish.is_done or (answer.is_in_doubt and not tool.parameters.takes_call)):
         return answer
     return None
-
-
-def _presentable(arguments: str) -> str:
-    """As they are, or none: endpoints refuse a conversation in which they are no JSON object."""
-    try:
-        is_object = isinstance(msgspec.json.decode(arguments), dict)
-    except (ValueError, RecursionError):
-        is_object = False
-    return arguments if is_object and len(arguments) <= _LONGEST_ARGUMENTS else "{}"

@@ -25,5 +25,6 @@ def make_agent(name: str, place: Path) -> Path:
         for test in folder.glob(f"test_{MODEL}.py"):
             test.rename(folder / f"test_{name.replace('-', '_')}.py")  # pytest wants names that differ
     except (OSError, shutil.Error) as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half an agent would only be in the way
         raise ScaffoldError(f"{folder} cannot be written: {error}.") from error
     return folder

@@ -34,12 +34,14 @@ _REMEDIES = {
 }
 
 
-def read_table(file: Path, kind: type[msgspec.Struct], mistakes: list[Mistake]) -> dict[str, Any]:
-    """The file's values, which `kind` takes; what is wrong is added to the mistakes, and left out.
+def read_table(file: Path, kind: type[msgspec.Struct], mistakes: list[Mistake]) -> dict[str, Any] | None:
+    """The file's values, which `kind` takes; what is wrong is added to the mistakes, and left out. None for no TOML.
 
     `kind` has a default for each of its fields.
     """
     text = text_of(file, _MOST, mistakes)
+    if text is None:
+        return None
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -48,7 +50,7 @@ def read_table(file: Path, kind: type[msgspec.Struct], mistakes: list[Mistake]) 
         line = int(at_line[1]) if at_line else text.count("\n") + 1
         remedy = "texts stand in quotes, lists in [ ], and a key once in a section"
         mistakes.append(Mistake(file, line, f"this is not TOML: {what}", remedy))
-        return {}
+        return None
     found = [*_unknown(raw, inspect.type_info(kind)), *_unfit(raw, kind)]
     told = [Mistake(file, line_of(text, place), what, remedy) for place, what, remedy in found]
     mistakes += sorted(told, key=lambda mistake: mistake.line or 0)
@@ -137,42 +139,55 @@ def _unfit(raw: dict[str, Any], kind: type) -> Iterator[tuple[Place, str, str]]:
         try:
             msgspec.convert(raw, kind)
         except msgspec.ValidationError as error:
-            what, at = _AT.sub("", str(error)), _AT.search(str(error))
-            place = _take_out(raw, _steps(at[1] if at else "", raw, kind), origins)
+            what = _AT.sub("", str(error))
+            place = _take_out(raw, _steps(error, raw, kind), origins)
             is_told = "missing required" in what and any(told[: len(place)] == place for told in places)
             places.append(place)
             if not is_told:
-                expected = re.match(r"Expected `(\w+)[^`]*`, got", what)
-                remedy = _REMEDIES.get(expected[1], "") if expected else ""
+                remedy = _remedy(what, inspect.type_info(kind), place)
                 yield place, f"{_spelled(place)}: {what[:1].lower()}{what[1:]}", remedy
         else:
             return
 
 
-def _steps(path: str, raw: dict[str, Any], kind: type) -> Iterator[Step]:
+def _remedy(what: str, info: inspect.Type, place: Place) -> str:
+    for step in place:
+        match info:
+            case inspect.StructType() | inspect.DataclassType():
+                info = next(field.type for field in info.fields if field.encode_name == step)
+            case inspect.VarTupleType():
+                info = info.item_type
+            case _:
+                break
+    if isinstance(info, inspect.LiteralType):
+        return f"one of {', '.join(map(str, info.values))}"
+    expected = re.match(r"Expected `(\w+)[^`]*`, got", what)
+    return _REMEDIES.get(expected[1], "") if expected else ""
+
+
+def _steps(error: msgspec.ValidationError, raw: dict[str, Any], kind: type) -> Iterator[Step]:
     value: Any = raw
-    for found in _STEP.finditer(path):
-        step: Step = _blamed(value, raw, kind) if found[0] == "[...]" else found[1] or int(found[2])
+    at = _AT.search(str(error))
+    for found in _STEP.finditer(at[1] if at else ""):
+        step: Step = _blamed(value, error, raw, kind) if found[0] == "[...]" else found[1] or int(found[2])
         yield step
         value = value[step]
 
 
-def _blamed(table: dict[str, Any], raw: dict[str, Any], kind: type) -> str:
+def _blamed(table: dict[str, Any], told: msgspec.ValidationError, raw: dict[str, Any], kind: type) -> str:
     """Which value of a table whose keys are free does not fit: that is not told, so each is tried alone."""
-    whole = dict(table)
-    try:
-        for key in whole:
-            table.clear()
-            table[key] = whole[key]
-            try:
-                msgspec.convert(raw, kind)
-            except msgspec.ValidationError as error:
-                if "[...]" in str(error):
-                    return key
-    finally:
+    whole, blamed = dict(table), ""
+    for blamed, value in whole.items():
         table.clear()
-        table.update(whole)
-    raise AssertionError
+        table[blamed] = value
+        try:
+            msgspec.convert(raw, kind)
+        except msgspec.ValidationError as error:
+            if str(error) == str(told):
+                break
+    table.clear()
+    table.update(whole)
+    return blamed
 
 
 def _take_out(raw: dict[str, Any], steps: Iterator[Step], origins: dict[int, list[int]]) -> Place:

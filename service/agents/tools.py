@@ -161,7 +161,7 @@ def tool(
         function: What becomes the tool.
         effect: "read" may be cancelled and repeated at will; "write" acts, once for one wish.
         timeout: Seconds until the tool is given up, at most 120.
-        hold: Said when the tool is slow and the model said nothing before it.
+        hold: Said when the tool is slow, behind what the model said.
         hold_after: Seconds until `hold` is said.
         confirm: Whether the caller agreed to it, from what was said so far; the tool does not run before.
 

@@ -63,6 +63,10 @@ class SpokenLines:
     give_up: str = "I am sorry, this takes longer than it should. Could you ask me that again?"
     offer: str = "Shall I put you through to a colleague?"
     """Follows `give_up` where the agent may transfer; blank for none."""
+    busy: str = "I am sorry, all our lines are busy. Please call again in a few minutes."
+    """For a call that there is no room for, where it is told so."""
+    limit: str = "I am sorry, I have to end our call here."
+    """For a call that went beyond one of its limits; the farewell follows."""
     hold: tuple[str, ...] = ("One moment.", "Just a second.")
     """Said in turn while an answer is slow; none at all turns holding off."""
     by_language: Mapping[str, "SpokenLines"] = field(default_factory=dict)

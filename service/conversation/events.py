@@ -14,6 +14,7 @@ class Oddity(StrEnum):
     BINARY_FRAME = "binary_frame"
     CALL_ID_DIFFERS = "call_id_differs"
     DETAILS_LATE = "details_late"
+    FLOODED = "flooded"
     FRESH_CALL_CALLED_ONGOING = "fresh_call_called_ongoing"
     FRAME_TOO_LARGE = "frame_too_large"
     MALFORMED_FRAME = "malformed_frame"
@@ -142,6 +143,8 @@ class CallDisconnected:
     code: int | None = None
     is_our_fault: bool = False
     """Whether a fault of this service ended it."""
+    is_let_go: bool = False
+    """Whether this service cut it in good order: the call is over, or another process is to take it."""
 
 
 @dataclass(frozen=True, slots=True)

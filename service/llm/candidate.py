@@ -5,6 +5,7 @@ from msgspec import Struct
 from service.llm.breaker import Breaker, BreakerRules
 from service.llm.hedge import Hedger, HedgeRules
 from service.llm.model import AnswerFiltered, AnswerRan, Endpoint, KeyRejected, QuotaExhausted, RateLimited
+from service.llm.switches import Switches
 
 
 class AnswerRules(Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,12 +33,23 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 class Candidate:
     """One target of several. Moments are seconds on the loop's clock."""
 
-    def __init__(self, endpoint: Endpoint, rules: Rules) -> None:
+    def __init__(self, endpoint: Endpoint, rules: Rules, switches: Switches) -> None:
         self.endpoint = endpoint
+        self.name = endpoint.name
         self.breaker = Breaker(rules.breaker)
         self.hedger = Hedger(rules.hedge)
         self._limited_until = self._answered_at = float("-inf")
-        self._rules = rules
+        self._rules, self._switches = rules, switches
+
+    @property
+    def is_disabled(self) -> bool:
+        """Whether an operator switched it off."""
+        return self.name in self._switches.targets_off
+
+    @property
+    def may_be_hedged(self) -> bool:
+        """Whether an operator lets a second attempt begin beside a slow one of its."""
+        return self._switches.may_hedge
 
     def slow_after(self, at: float) -> float:
         """Seconds after which an attempt that begins now is too slow."""

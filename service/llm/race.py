@@ -24,6 +24,7 @@ class Race:
         witness: AttemptWitness,
         *,
         tools: Toolset = NO_TOOLS,
+        may_hedge: bool = True,
     ) -> None:
         self._untried = deque(candidates)
         self._rules = rules
@@ -35,6 +36,7 @@ class Race:
         self._running: dict[_Task, Attempt] = {}
         self._winner: Attempt | None = None
         self._has_retried = self._has_reached = False
+        self._may_hedge, self.has_hedged = may_hedge, False
         self._hedge_at = float("inf")
 
     async def winner(self) -> Attempt:
@@ -110,20 +112,30 @@ class Race:
         for attempt in [each for each in self._running.values() if not each.is_slow and at >= each.slow_at]:
             attempt.is_slow = True
             attempt.candidate.breaker.went_badly(at)
-            if self._untried:
-                self._start(self._untried.popleft(), Cause.FAILOVER)
+            if others := self._others():
+                self._start(others.popleft(), Cause.FAILOVER)
 
     def _hedge(self, slow: Candidate, at: float) -> None:
-        other = self._untried[0] if self._untried else slow
+        others = self._others()
+        other = others[0] if others else slow
+        if other.is_disabled or not (self._may_hedge and slow.may_be_hedged):
+            return
         is_other = other is not slow
         is_trial = is_other and not slow.breaker.is_closed  # the caller shall not pay for it
         may_spend = other.takes_hedges(at) and (is_other or slow.hedger.may_feed())
         if is_trial or (may_spend and slow.hedger.take()):
             if is_other:
-                self._untried.popleft()
+                others.popleft()
+            self.has_hedged = True
             self._start(other, Cause.HEDGE)
 
     # The attempts.
+
+    def _others(self) -> deque[Candidate]:
+        """Those that were not asked yet, without those that an operator switched off meanwhile at their head."""
+        while self._untried and self._untried[0].is_disabled:
+            self._untried.popleft()
+        return self._untried
 
     def _start(self, candidate: Candidate, cause: Cause) -> Attempt:
         at = self._now()
@@ -135,9 +147,14 @@ class Race:
         return attempt
 
     def _start_after(self, failed: Attempt, error: Exception) -> bool:
-        if self._untried:
-            self._start(self._untried.popleft(), Cause.FAILOVER)
-        elif self._has_retried or not isinstance(error, ModelError) or isinstance(error, ModelRejected | RateLimited):
+        if others := self._others():
+            self._start(others.popleft(), Cause.FAILOVER)
+        elif (
+            failed.candidate.is_disabled
+            or self._has_retried
+            or not isinstance(error, ModelError)
+            or isinstance(error, ModelRejected | RateLimited)
+        ):
             return False
         else:
             self._has_retried = True

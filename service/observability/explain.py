@@ -118,10 +118,10 @@ def explain(lines: Iterable[str], call_id: str) -> RenderableType:
 
 
 def _facts_of(line: str) -> dict[str, Any]:
-    at = line.find("{")
+    at = line.find('{"')  # a collector's own labels may stand in braces
     try:
         facts = msgspec.json.decode(line[at:].rstrip()) if at >= 0 else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
     if not isinstance(facts, dict):
         return {}

@@ -65,7 +65,7 @@ class FlightRecorder(Part):
                 note((at, "line", "opened", None, 0))
             case events.CallDisconnected():
                 note((at, "line", "closed", None, 0))
-                if event.is_our_fault or event.code not in _GOOD_ENDS:
+                if event.is_our_fault or not (event.is_let_go or event.code in _GOOD_ENDS):
                     self._tell(call_id, call, "abnormal_end")
             case _:
                 pass

@@ -38,12 +38,35 @@ _REMEDIES = {
 }
 
 
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class _Logger(structlog.BoundLoggerBase):
+    """One whose methods are those of the level that is set."""
+
+    level = ""
+
+
+def set_log_level(level: str) -> None:
+    """Log this and what is above it, one of LEVELS, from now on: loggers that are there already, too."""
+    _Logger.level = level
+    for name, method in vars(structlog.make_filtering_bound_logger(level)).items():
+        if not name.startswith("__"):
+            setattr(_Logger, name, method)
+
+
+def log_level() -> str:
+    """The least level logged."""
+    return _Logger.level
+
+
 def configure_logs(style: str, level: str) -> bool:
     """Send structlog's and the standard library's lines to standard output, as `json`, `pretty` or `auto`.
 
     Return whether they are for a person to read.
     """
     pretty = style == "pretty" or (style == "auto" and sys.stdout.isatty())
+    set_log_level(level)
     shared: list[Any] = [  # structlog's own type for processors is wider than mypy can follow
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if pretty else "iso", utc=not pretty),
@@ -51,7 +74,7 @@ def configure_logs(style: str, level: str) -> bool:
     last = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(_json)
     structlog.configure(
         processors=[*shared, last] if pretty else [_json_line],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_Logger,
         logger_factory=structlog.PrintLoggerFactory() if pretty else structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
@@ -158,6 +181,8 @@ class CallLog(Part):
         match fact:
             case LineMissed():
                 self._log.warning("line.missed", call_id=fact.call_id)
+            case WebhookPosted(event="call_inbound"):
+                self._log.info("call.inbound", result=fact.result)
             case WebhookPosted(verdict=None, result="accepted"):
                 pass  # of no concern
             case WebhookPosted(verdict=None):

@@ -11,6 +11,12 @@ _SLOT = 5.0
 _SLOTS = 12
 """A minute is remembered as the longest of each five seconds."""
 
+OVERLOADED = 0.5
+"""Seconds that the loop is late again and again, when it has more to do than it can."""
+
+_SHARE, _MOST_TOLD = 0.1, 2.0
+"""What one look counts, and the most that it tells: a single stall, however long, is no overload."""
+
 _JUST_NOW = 0.02
 """After a stall the timer may fire before the sockets that waited, too, are read."""
 
@@ -24,7 +30,7 @@ class LoopMonitor:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
-        self._last_look = self._last_lag = 0.0
+        self._last_look = self._last_lag = self._usual_lag = 0.0
         self._longest: dict[int, float] = {}
 
     def start(self) -> None:
@@ -43,11 +49,17 @@ class LoopMonitor:
         lag = 0.0 if self._due is None else max(0.0, now - self._due)
         self.start()
         self._last_look, self._last_lag = now, lag
+        self._usual_lag += _SHARE * (min(lag, _MOST_TOLD) - self._usual_lag)
         slot = int(now / _SLOT)
         if slot not in self._longest:
             self._longest = {at: longest for at, longest in self._longest.items() if at > slot - _SLOTS} | {slot: 0.0}
         self._longest[slot] = max(self._longest[slot], lag)
         self.on_lag(lag)
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether it is late all the time."""
+        return self._usual_lag > OVERLOADED
 
     def overdue(self) -> float:
         """How long what is handled now may have waited for the loop."""

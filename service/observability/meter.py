@@ -71,6 +71,10 @@ class Meter(Part):
         """A call was not taken."""
         self._lines.calls[result].inc()
 
+    def limited(self, limit: str) -> None:
+        """A call was told to end."""
+        self._lines.limited[limit].inc()
+
     # Lines and frames.
 
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
@@ -86,6 +90,8 @@ class Meter(Part):
                 self._disconnected(call, event)
             case events.Pinged():
                 self._ponged()
+            case events.OddityNoticed(oddity=Oddity.FLOODED, detail=detail) if call is not None and detail:
+                call.cut = "flooded"
             case _:
                 pass
         is_told = isinstance(event, events.OddityNoticed) and event.oddity is Oddity.TRANSCRIPT_UNREADABLE
@@ -125,7 +131,7 @@ class Meter(Part):
         if call.is_open:
             self._lines.open.dec()
         call.is_open, call.closed_at = False, event.at
-        call.cut = "fault" if event.is_our_fault else call.cut
+        call.cut = "fault" if event.is_our_fault else "let_go" if event.is_let_go else call.cut
         how = ("us", call.cut) if call.cut else _ABNORMAL if event.code is None else _CLOSES.get(event.code, _ABNORMAL)
         self._lines.closed[how].inc()
 

@@ -42,6 +42,7 @@ FLUSH_SECONDS = 2.0
 _BATCH, _EVERY_MS = 128, 2000  # one of 512 holds up the event loop for 30 ms
 
 _UNWATCHED = "healthz,readyz"
+_ROUTES = ("/webhook/inbound", "/webhook", "/healthz", "/readyz")
 
 Count = Callable[[str, int], None]
 
@@ -81,20 +82,22 @@ class SpanSender:
         return True
 
     def around(self, app: Any) -> Any:  # ASGI applications, whose types nobody agrees on
-        """An application whose HTTP requests have spans, without their queries: those may be secrets."""
+        """An application whose HTTP requests have spans, with their routes alone: anything else may be a secret."""
 
-        async def with_query(scope: Any, receive: Any, send: Any) -> None:
+        async def as_it_came(scope: Any, receive: Any, send: Any) -> None:
             await app(scope["cuebox.scope"], receive, send)
 
         without_own = os.environ.get("OTEL_PYTHON_EXCLUDED_URLS", _UNWATCHED)
         watched = OpenTelemetryMiddleware(
-            with_query, without_own, tracer_provider=self._http, exclude_spans=["receive", "send"]
+            as_it_came, without_own, tracer_provider=self._http, exclude_spans=["receive", "send"]
         )
 
-        async def without_query(scope: Any, receive: Any, send: Any) -> None:
-            await watched({**scope, "query_string": b"", "cuebox.scope": scope}, receive, send)
+        async def shown_alone(scope: Any, receive: Any, send: Any) -> None:
+            path = next((route for route in _ROUTES if f"{scope['path']}/".startswith(f"{route}/")), "/")
+            shown = {"path": path, "raw_path": path.encode(), "query_string": b""}
+            await watched({**scope, **shown, "cuebox.scope": scope}, receive, send)
 
-        return without_query
+        return shown_alone
 
     async def close(self) -> None:
         """Send what waits, but let nobody wait for it for long."""

@@ -163,14 +163,19 @@ class Watch:
         tools: Collection[str] = (),
     ) -> None:
         """`tools` are the names of all there are: others are made up by a model, and told to nobody."""
-        self._hooks = {hook: _those_with(hook, parts) for hook in _HOOKS}
-        self._hooks["ended"].reverse()
+        self.show_to(parts)
         self._tools = frozenset((*tools, *ACTION_TOOLS))
         self._taken: dict[str, ServedBy] = {}
-        self._chunk_hooks = _those_with("saw", [part for part in parts if part.hears_chunks])
         self._on_failure = on_failure
         self._calls: dict[str, _Call] = {}
         self._broken: set[str] = set()
+
+    def show_to(self, parts: Sequence[Part]) -> None:
+        """Tell these from now on."""
+        self.parts = list(parts)
+        self._hooks = {hook: _those_with(hook, parts) for hook in _HOOKS}
+        self._hooks["ended"].reverse()
+        self._chunk_hooks = _those_with("saw", [part for part in parts if part.hears_chunks])
 
     def took(self, call_id: str, agent: str, folder_hash: str = "") -> None:
         """Say which agent takes a call, before its `CallStarted`. It may never start: then it ended elsewhere."""

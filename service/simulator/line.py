@@ -47,10 +47,11 @@ def fresh_call_id() -> str:
 
 
 class SimulatedLine:
-    """A RetellCall on the network. `see` is shown every step, in order, as it happens."""
+    """A RetellCall on the network. `see` is shown every step, in order, as it happens; `close_codes` are its lines'."""
 
     def __init__(self, call: RetellCall, url: str, see: Callable[[Step], None] = lambda _: None) -> None:
         self.call = call
+        self.close_codes: list[int] = []
         self.now = asyncio.get_running_loop().time
         self._url = url
         self._see = see
@@ -92,7 +93,8 @@ class SimulatedLine:
             self._line = None
             connection.transport.abort()  # no more than a formality, unless this was cancelled
         code = connection.close_code
-        self.carry_out(self.call.line_closed(BROKEN if code is None else code, self.now()))
+        self.close_codes.append(BROKEN if code is None else code)
+        self.carry_out(self.call.line_closed(self.close_codes[-1], self.now()))
 
     async def _dial_again(self) -> ClientConnection | None:
         try:

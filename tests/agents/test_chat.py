@@ -82,6 +82,19 @@ def test_tools_called_in_one_go_are_told_in_one_go() -> None:
     assert told == [("nine", False), ("ten", True), ("done", False)]
 
 
+def test_a_tool_call_of_somebody_else_is_told_as_endpoints_take_it() -> None:
+    rows = (ToolCalled("t1", "transfer: Ada", ""), ToolAnswered("t1", "ok"), ToolCalled("t2", "", "[1]"))
+    told = [each.call for each in chat(*rows, ToolAnswered("t2", "ok")) if isinstance(each, ToolExchange)]
+    assert told == [ToolCall("t1", "transfer__Ada", "{}"), ToolCall("t2", "_", "{}")]
+
+
+def test_a_tool_call_behind_one_without_an_answer_begins_a_round() -> None:
+    rows = (ToolCalled("t1", "find", "{}"), ToolAnswered("t1", "nine"), ToolCalled("t2", "book", "{}"))
+    *_, last = chat(caller("When?"), *rows, ToolCalled("t3", "book", "{}"), ToolAnswered("t3", "done"))
+    assert isinstance(last, ToolExchange)
+    assert not last.is_parallel
+
+
 def test_a_reference_stands_before_the_caller_s_last_words() -> None:
     reference = Message(Role.SYSTEM, "Open at nine.")
     rows = (agent("Hello"), caller("When?"))

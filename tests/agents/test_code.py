@@ -27,6 +27,8 @@ async def before_call(call): ...
 async def after_call(call, ending): ...
 class Wiki:
     async def search(self, query, limit=3): return []
+    async def warm_up(self): ...
+    async def close(self): ...
 knowledge = Wiki()
 """
     code, mistakes = read(tmp_path, tools=TOOL + more)
@@ -86,6 +88,11 @@ def test_a_change_is_seen_at_once_and_leaves_nothing_behind(tmp_path: Path) -> N
             "tools.py:2: before_call cannot be called and awaited (write async def before_call(call))",
         ),
         ("async def after_call(call): ...", "tools.py:1: after_call cannot be called and awaited"),
+        (
+            "class Wiki:\n async def search(self, query, limit=3): ...\n def close(self): ...\nknowledge = Wiki()",
+            "tools.py: knowledge has no async def warm_up, close (service/agents/knowledge/store.py shows how)",
+        ),
+        ("from .third import x", "tools.py:1: ModuleNotFoundError: No module named '.third'"),
         ("after_call = 1", "tools.py: after_call cannot be called and awaited"),
     ],
 )

@@ -33,8 +33,8 @@ async def test_pages_of_knowledge_are_found(tmp_path: Path) -> None:
 
 def test_missing_files_are_told(tmp_path: Path) -> None:
     assert mistakes_of(tmp_path) == [
-        "agent.toml: the file is missing (every agent has one; it may be short)",
-        "prompt.md: the file is missing (every agent has one; it may be short)",
+        "agent.toml: the file is missing (every agent has one; it may be empty)",
+        "prompt.md: the file is missing (every agent has one; it may be empty)",
     ]
 
 
@@ -42,9 +42,7 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
     ("files", "mistake"),
     [
         pytest.param({"prompt_md": "a\nb\xe9".encode("latin-1")}, "prompt.md:2: this is not UTF-8", id="latin-1"),
-        pytest.param(
-            {"prompt_md": "a" * 100_001}, "prompt.md: it has 100001 characters, and may have 100000", id="long"
-        ),
+        pytest.param({"prompt_md": "a" * 100_001}, "prompt.md: it has more than 100000 characters", id="long"),
         pytest.param({"prompt_md": "Hi,\nthis is {{firm}}."}, "prompt.md:2: {{firm}} has no default", id="no-default"),
         pytest.param({"prompt_md": "Hi,\nthis is {{firm."}, "prompt.md:2: a placeholder is not closed", id="unclosed"),
         pytest.param({"agent_toml": "\ngreeting = 'I am {{x}}'"}, "agent.toml:2: {{x}} has no default", id="greeting"),
@@ -70,6 +68,14 @@ def test_missing_files_are_told(tmp_path: Path) -> None:
             {"agent_toml": "[lines.by_language.de.apologies]\na = 'b'\nRateLimited = '{{x}}'"},
             "agent.toml:3: a placeholder would be read out",
             id="apology",
+        ),
+        pytest.param({"knowledge": "hours"}, "knowledge: this is a file", id="knowledge-file"),
+        pytest.param({"prompt_md": b"\xff" * 500_000}, "prompt.md:1: this is not UTF-8", id="recording"),
+        pytest.param({"agent_toml": "greeting =", "prompt_md": "{{a}}"}, "agent.toml:1: this is not TOML", id="TOML"),
+        pytest.param(
+            {"agent_toml": b"[rescue]\ntransfer = 'desk'\n[actions.transfer_call]\nnumbers = { desk = '1' }"},
+            "agent.toml:3: `actions.transfer_call",
+            id="numbers",
         ),
         pytest.param({"knowledge__a_md": b"ok\n\xff\xfd"}, "knowledge/a.md:2: byte 0xff is not UTF-8", id="knowledge"),
         pytest.param(

@@ -3,12 +3,13 @@ import asyncio
 import pytest
 
 from service.agents.ledger import MOST_WISHES, Ledger, Wish, turns_of
-from service.agents.tools import Answer
+from service.agents.tools import IN_DOUBT, Answer
 from service.conversation.transcript import DigitPressed, Note, Row, ToolAnswered, ToolCalled
 from tests.conversation.play import agent, caller
 
 BOOKED = Answer("booked")
 FAILED = Answer.failed("timeout", "late")
+DOUBTFUL = Answer.failed("timeout", f"late.{IN_DOUBT}")
 
 
 def wish(ledger: Ledger, name: str, turn: int) -> Wish:
@@ -88,6 +89,11 @@ async def test_a_write_that_was_stopped_has_no_answer() -> None:
     assert (ledger.running, found.answer) == ([], None)
 
 
+def test_capitals_and_blanks_make_no_other_wish() -> None:
+    ledger = Ledger("call_1")
+    assert ledger.wish("book", '{"name":"Ada  Lovelace"}', 1) is ledger.wish("book", '{"name":"ada lovelace"}', 2)
+
+
 async def test_keys_differ_by_call_tool_arguments_and_number() -> None:
     keys = {wish(Ledger(call), name, 1).key for call in ("a", "b") for name in ("book", "cancel")}
     keys |= {ledger_wish.key for ledger_wish in [Ledger("a").wish("book", '{"day":1}', 1)] if ledger_wish}
@@ -132,6 +138,25 @@ def test_a_call_whose_process_died_before_its_answer_is_carried_out_again_under_
     ledger.recall((*SAID_TWICE, ToolCalled("t3", "book", "{}")), as_spelled)
     again = wish(ledger, "book", 3)
     assert (again.is_done, again.number) == (False, 2)
+
+
+def test_a_call_whose_process_died_before_its_answer_is_in_doubt_and_nothing_is_made_up_for_the_model() -> None:
+    ledger, rows = Ledger("call_1"), (caller("Book"), ToolCalled("t1", "book", "{}"))
+    ledger.recall(rows, as_spelled)
+    answer = wish(ledger, "book", 1).answer
+    assert answer is not None
+    assert answer.is_in_doubt
+    assert ledger.completed(rows) is rows
+
+
+@pytest.mark.parametrize(("content", "is_in_doubt"), [(DOUBTFUL.content, True), ("Monday is taken.", False)])
+def test_a_doubt_is_read_from_the_rows_of_another_process(content: str, *, is_in_doubt: bool) -> None:
+    ledger = Ledger("call_1")
+    failed = ToolAnswered("t1", content, is_successful=False)
+    ledger.recall((caller("Book"), ToolCalled("t1", "book", "{}"), failed), as_spelled)
+    answer = wish(ledger, "book", 1).answer
+    assert answer is not None
+    assert answer.is_in_doubt == is_in_doubt
 
 
 def test_a_write_that_failed_in_another_process_may_be_tried_again() -> None:

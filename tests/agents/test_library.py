@@ -102,7 +102,7 @@ async def test_a_broken_change_is_told_once_and_the_old_agent_stays(tmp_path: Pa
     first = await shelf.taker()
     (shelf.path / "tools.py").write_text("x = ")
     assert await shelf.taker() is await shelf.taker() is first
-    assert shelf.told == ["SyntaxError: invalid syntax (tools.py, line 1)"]
+    assert shelf.told == ["SyntaxError: invalid syntax"]
     (shelf.path / "knowledge" / "hours.md").unlink()
     (shelf.path / "tools.py").write_text(TOOL.replace("opening_hours", "closing_hours"))
     assert [tool.name for tool in (await shelf.taker()).folder.tools] == ["closing_hours"]

@@ -6,7 +6,7 @@ import pytest
 
 from service.agents.call import Call
 from service.agents.ledger import MOST_WISHES
-from service.agents.tools import tool
+from service.agents.tools import ToolError, tool
 from service.conversation.transcript import Row, ToolAnswered, ToolCalled, Transcript
 from tests.agents.diary import BOOK, CANCEL, Diary
 from tests.agents.stage import Stage, calls, folder_of, rows_of, said
@@ -65,6 +65,38 @@ def test_a_write_that_failed_is_tried_again_under_its_key() -> None:
     assert diary.done == ["book Monday"]
     assert len(diary.keys) == 2
     assert len(set(diary.keys)) == 1
+
+
+@pytest.mark.parametrize(("error", "times"), [(RuntimeError("?"), 1), (ToolError("Not now."), 2)])
+def test_a_write_that_may_have_been_done_is_not_tried_again_by_a_tool_without_a_key(
+    error: Exception, times: int
+) -> None:
+    tried: list[Exception] = []
+
+    @tool
+    async def book() -> None:
+        """Book an appointment."""
+        tried.append(error)
+        raise error
+
+    async def play() -> Stage:
+        stage = Stage(folder_of(book), [calls("book")], [calls("book")], ["Sorry."])
+        await stage.turn("Book Monday")
+        return stage
+
+    stage = run(play())
+    assert len(tried) == times
+    first, second = (stage.results(call.tool_call_id)[0] for call in stage.called)
+    assert first.content == second.content
+
+
+def test_an_unknown_name_is_told_in_letters_that_endpoints_take() -> None:
+    async def play() -> Stage:
+        stage = Stage(folder_of(), [calls("functions.böök it"), calls("")], ["Sorry."])
+        await stage.turn("Book Monday")
+        return stage
+
+    assert [call.name for call in run(play()).called] == ["functions_b__k_it", "_"]
 
 
 def test_another_process_knows_what_the_rows_show_and_repeats_what_they_do_not_under_its_key() -> None:

@@ -37,3 +37,14 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_the_shipped_folder_is_what_is_copied() -> None:
     assert (SHIPPED / "receptionist" / "prompt.md").exists()
+
+
+def test_half_an_agent_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "shipped" / "receptionist"
+    model.mkdir(parents=True)
+    (model / "agent.toml").touch()
+    (model / "prompt.md").symlink_to("nowhere")
+    monkeypatch.setattr("service.agents.scaffold.SHIPPED", model.parent)
+    with pytest.raises(ScaffoldError, match="cannot be written"):
+        make_agent("mine", tmp_path)
+    assert not (tmp_path / "mine").exists()

@@ -61,12 +61,28 @@ def test_every_mistake_is_told_with_its_line_and_a_remedy(tmp_path: Path) -> Non
         "14: `targets[2]`: object missing required field `model`",
         "15: `targets[2].modl` means nothing (did you mean `model`?)",
         "16: `targets[3]`: options cannot hold stream: Cuebox sends its own",
-        '19: `targets[3].headers`: expected `str`, got `int` (write it in quotes: "…")',
-        '21: `variables`: expected `str`, got `int` (write it in quotes: "…")',
+        '20: `targets[3].headers.x`: expected `str`, got `int` (write it in quotes: "…")',
+        '23: `variables.a`: expected `str`, got `int` (write it in quotes: "…")',
         "25: `limits.rounds`: expected `int` >= 1",
         "27: `model.hedge.quantil` means nothing (did you mean `quantile`?)",
         "28: `voice`: voice settings are finite numbers",
         f"30: `nothing` means nothing (known are {', '.join(sorted(Script.__struct_fields__))})",
+    ]
+
+
+def test_what_may_be_chosen_is_told(tmp_path: Path) -> None:
+    (mistake,) = told("[[targets]]\nmodel = 'm'\nprovider = 'opnai'", tmp_path)
+    assert mistake.startswith("3: `targets[1].provider`: invalid enum value 'opnai' (one of azure, groq, ")
+
+
+def test_each_value_under_free_keys_is_told_by_its_own(tmp_path: Path) -> None:
+    text = (
+        "[lines.by_language.de]\napology = 'a'\n[lines.by_language.fr]\napology = 3\n[variables]\na = 1\nb = 'x'\nc = 2"
+    )
+    assert [mistake.partition(": exp")[0] for mistake in told(text, tmp_path)] == [
+        "4: `lines.by_language.fr.apology`",
+        "6: `variables.a`",
+        "8: `variables.c`",
     ]
 
 

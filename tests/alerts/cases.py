@@ -254,6 +254,23 @@ CASES = AGENT_CASES | {
         well=({"process_start_time_seconds": "1 1 2 2 3 4 4x30"},),
         steps=20,
     ),
+    "CueboxCapacity": Case(
+        sick=({"calls_open": "300 420 410x30", "calls_limit": "500x30"},),
+        well=(
+            {"calls_open": "400x30", "calls_limit": "500x30"},
+            {"calls_open": "300 420 420 390 420x1 300x30", "calls_limit": "500x30"},  # for a moment
+        ),
+        steps=5,
+    ),
+    "CueboxDrainCutsCalls": Case(
+        sick=({"calls_open": "2x30", "drain_seconds_left": "_x6 200 140 80 20 _x30"},),
+        well=(
+            {"calls_open": "2x30", "drain_seconds_left": "NaN NaN NaN NaN NaN NaN NaN"},
+            {"calls_open": "2 2 2 1 0 0x30", "drain_seconds_left": "NaN NaN 200 140 80 20 0x30"},
+            {"calls_open": "9x30", "drain_seconds_left": "7000-60x30"},
+        ),
+        steps=11,
+    ),
     "CueboxSpansDropped": Case(
         sick=({'spans_total{result="failed"}': "0 0 128 128x30"},),
         well=({'spans_total{result="exported"}': "0+9x30"},),

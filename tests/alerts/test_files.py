@@ -96,6 +96,22 @@ def test_a_promise_that_is_missing_or_no_number_is_told(tmp_path: Path) -> None:
         read(file)
 
 
+PAGES = {
+    *("FirstWordsBudgetFastBurn", "FirstWordsBudgetSlowBurn", "TurnFailures", "ModelRejected", "ToolFailing"),
+    *("PlatformFailures", "CallsVanished", "EventLoopStalled", "Restarting", "MetricsAbsent"),
+}
+"""README, "See every turn", says them in words."""
+
+
+def test_somebody_gets_up_for_these_alone() -> None:
+    severities = {alert.severity: set[str]() for alert in ALERTS.values()}
+    for alert in ALERTS.values():
+        severities[alert.severity].add(alert.name.removeprefix("Cuebox"))
+    assert severities.keys() == {"page", "ticket", "none"}
+    assert severities["page"] == PAGES
+    assert severities["none"] == {"Watchdog"}
+
+
 def test_each_alert_has_its_cases_and_each_case_its_alert() -> None:
     assert {title.partition(":")[0] for title in CASES} | {"CueboxWatchdog"} == ALERTS.keys()
 

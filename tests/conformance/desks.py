@@ -1,11 +1,10 @@
 """An agent with tools behind the real service, the stand-in model that calls them, and a platform that shows both."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -78,7 +77,9 @@ class Desk:
 @asynccontextmanager
 async def desk(scripted: Scripted, *tools: Tool, script: Script = QUICK) -> AsyncIterator[Desk]:
     async with StandInModel(scripted) as model:
-        asked = DependableModel([OpenAIChat(Target("stand-in", base_url=model.base_url), "k")], Rules(), AttemptMemory())
+        asked = DependableModel(
+            [OpenAIChat(Target("stand-in", base_url=model.base_url), "k")], Rules(), AttemptMemory()
+        )
         agent = PromptedAgent(folder_of(*tools, script=script), asked, lambda: datetime.now(UTC))
         async with serving(agent) as service:
             await agent.warm_up()
@@ -132,11 +133,11 @@ class Caller:
 
 
 def is_called(frame: Frame) -> bool:
-    return frame["response_type"] == "tool_call_invocation"
+    return bool(frame["response_type"] == "tool_call_invocation")
 
 
 def is_answered(frame: Frame) -> bool:
-    return frame["response_type"] == "tool_call_result"
+    return bool(frame["response_type"] == "tool_call_result")
 
 
 def _row(frame: Frame) -> Frame | None:

@@ -197,7 +197,8 @@ async def test_case_66_what_waits_for_a_slow_peer_is_dropped_when_a_newer_reques
 
 async def test_case_66_pings_that_are_not_read_are_not_kept_without_bound() -> None:
     flood = Flood()
-    async with serving(flood.agent) as service, service.line() as line:
+    settings = Settings(agent="dummy", max_frames_per_second=0)
+    async with serving(flood.agent, settings) as service, service.line() as line:
         await line.greeted()
         await line.ask(1, "", "Tell me all.")
         await flood.waits()

@@ -22,6 +22,7 @@ class Diary:
 
     def __init__(self, takes: float = 0.0, hold: str = "") -> None:
         self.takes, self.hold = takes, hold
+        self.begun = asyncio.Event()
         self.done: list[str] = []
 
     @property
@@ -29,6 +30,7 @@ class Diary:
         @tool(hold=self.hold, hold_after=0.1)
         async def book(day: str) -> dict[str, str]:
             """Book an appointment."""
+            self.begun.set()
             await asyncio.sleep(self.takes)
             self.done.append(day)
             return {"booked": day}
@@ -91,13 +93,13 @@ async def test_case_53_five_requests_in_a_burst_write_once_and_only_the_last_is_
 
 async def test_case_54_a_write_that_is_superseded_within_the_settle_delay_is_not_done() -> None:
     diary = Diary()
-    script = Script(limits=Limits(settle_delay=0.25))
+    script = Script(limits=Limits(settle_delay=0.5))
     async with desk(wishing(book()), diary.book, script=script) as here, here.caller() as caller:
         await caller.says(1, "Book Monday.")
         await caller.until(is_called)
         here.model.script = model_script.Script("As you like.")
         assert await caller.gets(2, "No, do not.") == "As you like."
-        await caller.line.nothing(0.3)
+        await caller.line.nothing(0.6)
         assert diary.done == []
         assert caller.result["successful"] is False
 
@@ -107,7 +109,7 @@ async def test_case_54_a_write_survives_a_barge_in_and_the_next_turn_tells_its_r
     async with desk(wishing(book(), lead_in="Gladly."), diary.book) as here, here.caller() as caller:
         await caller.says(1, "Book Monday.")
         await caller.until(is_called)
-        await asyncio.sleep(0.1)  # it is at work
+        await diary.begun.wait()
         here.model.script = model_script.Script("Monday it is.")
         assert (await caller.gets(2, "Are you there?")).endswith("Monday it is.")
         assert diary.done == ["Monday"]

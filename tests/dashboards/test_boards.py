@@ -23,6 +23,9 @@ WAITING = {
     if panel["type"] == "timeseries"
     and panel["title"] in ("First words", "First sentence", "How long callers wait for first words")
 }
+NO_WAIT = {"Length of replies, p95", "Length of calls"}
+"""How long things last: that is nobody's wait."""
+
 WINDOWS = {"$__rate_interval", "$__range", "5m", "1h", "7d"}
 
 each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
@@ -102,8 +105,9 @@ def test_a_panel_says_what_it_shows_and_what_to_do(panel: dict[str, Any]) -> Non
 @each_queried_panel
 def test_a_panel_has_a_unit_and_queries_over_chosen_machines_only(panel: dict[str, Any]) -> None:
     assert panel["fieldConfig"]["defaults"]["unit"]
-    assert panel["interval"]
+    assert panel["interval"] in {"1m", "5m", "15m"}  # it is scraped every 15 s
     assert panel["targets"]
+    assert panel["datasource"]["uid"] == "${datasource}"
     for target in panel["targets"]:
         selectors = re.findall(r"\b(?:cuebox|process|python|fly|scrape)_\w+(\{[^}]*\})?", target["expr"])
         assert all(HERE in selector for selector in selectors if selector)
@@ -111,6 +115,8 @@ def test_a_panel_has_a_unit_and_queries_over_chosen_machines_only(panel: dict[st
         assert re.search(r"\b(sum|max|min|count|histogram_quantile)\b", target["expr"]), (
             "it draws a line for each machine"
         )
+        counters = re.findall(r"(\w*\(?)\w+_(?:total|bucket|count|sum)\{", target["expr"])
+        assert set(counters) <= {"rate(", "increase("}, "a counter grows for ever: what it did lately is told by a rate"
 
 
 @each_queried_panel
@@ -124,6 +130,15 @@ def test_a_legend_names_only_labels_that_its_query_keeps(panel: dict[str, Any]) 
 def test_a_percentile_says_of_how_many(panel: dict[str, Any]) -> None:
     behind = {rule["matcher"]["options"] for rule in panel["fieldConfig"]["overrides"]}
     assert behind & {target["legendFormat"] for target in panel["targets"]}, "there is no count behind it"
+
+
+@pytest.mark.parametrize("panel", PERCENTILES.values(), ids=PERCENTILES)
+def test_a_percentile_of_waiting_has_a_line_not_to_cross(panel: dict[str, Any]) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    if defaults["unit"] != "s" or panel["title"] in NO_WAIT:
+        return
+    assert [step["value"] for step in defaults["thresholds"]["steps"]][1:], "nobody can tell whether that is slow"
+    assert panel["type"] == "stat" or defaults["custom"]["thresholdsStyle"]["mode"] == "dashed"
 
 
 @pytest.mark.parametrize("panel", WAITING.values(), ids=WAITING)

@@ -15,7 +15,7 @@ from infra.alerts import groups
 from infra.slo import edge, read
 from service.observability import conventions
 from tests.alerts import promtool
-from tests.dashboards.registry import FAMILIES, SAMPLES, SELECTOR, faults
+from tests.dashboards.registry import CONFIGURED, FAMILIES, SAMPLES, SELECTOR, faults
 
 ROOT = FOLDER.parent
 BOARDS = {file.stem: json.loads(file.read_text()) for file in sorted(FOLDER.glob("*.json"))}
@@ -76,6 +76,23 @@ def test_every_metric_is_explained() -> None:
 def test_a_text_names_only_metrics_that_exist(file: Path) -> None:
     named = {name for name, _ in SELECTOR.findall(file.read_text()) if name.startswith("cuebox_")}
     assert {name for name in named if name not in SAMPLES} == set()
+
+
+VALUES = {value for family in FAMILIES.values() for label, values in family.labels.items() for value in values}
+
+
+@pytest.mark.parametrize("file", RUNBOOKS, ids=lambda file: file.name)
+def test_a_runbook_names_causes_by_values_that_labels_have(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    heads = re.findall(r"^- ((?:`[A-Za-z_]+`(?:, | or )?)+)", text, re.MULTILINE)
+    causes = {cause for head in heads for cause in re.findall(r"`([A-Za-z][a-z_]+(?:[A-Z][a-z]+)*)`", head)}
+    silenced = set(re.findall(r"\b(?!alertname|app|instance|region)(\w+)=([\w.]+)", "".join(silences(text))))
+    assert causes - VALUES == set()
+    assert {pair for pair in silenced if pair[0] not in CONFIGURED and pair[1] not in VALUES} == set()
+
+
+def silences(text: str) -> list[str]:
+    return re.findall(r"amtool silence add ([^`]*)", text)
 
 
 def test_searches_for_traces_name_attributes_that_spans_carry() -> None:

@@ -230,8 +230,9 @@ def test_rule_6_what_a_caller_said_and_what_we_allow_closes_no_target_to_others(
     assert {turn.records[0].breaker for turn in turns} == {State.CLOSED}
 
 
-def test_rule_7_a_target_that_is_left_alone_is_passed_over() -> None:
-    a, b = Scripted("a", [KeyRejected()]), Scripted("b", [0.1, "Yes."])
+@pytest.mark.parametrize("error", [KeyRejected, QuotaExhausted])
+def test_rule_7_a_target_that_is_left_alone_is_passed_over(error: type[KeyRejected | QuotaExhausted]) -> None:
+    a, b = Scripted("a", [error()]), Scripted("b", [0.1, "Yes."])
     turns = run(Stage(a, b).turns(3))
     assert [turn.told[-1] for turn in turns] == ["b failover answered", "b first answered", "b first answered"]
 

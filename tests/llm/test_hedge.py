@@ -33,6 +33,10 @@ def test_the_delay_is_of_the_latest_turns(times: list[float]) -> None:
     assert hedger(*times, rules=rules).turn_began() == sorted(times[-20:])[18]
 
 
+def test_a_slow_hour_is_forgotten_after_as_many_turns_as_are_looked_at() -> None:
+    assert hedger(*[1.5] * 200, *[0.7] * 200).turn_began() == 0.7
+
+
 def test_hedges_are_spent_and_earned() -> None:
     one = hedger()
     assert [one.take() for _ in range(11)] == [True] * 10 + [False]

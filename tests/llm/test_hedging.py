@@ -2,10 +2,12 @@
 
 import pytest
 
+from service.llm import dependable
 from service.llm.breaker import BreakerRules, State
 from service.llm.candidate import Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import KeyRejected, Occasion, RateLimited, ServerFailed, ToolCall, ToolCallBegun
+from service.llm.records import Cause
 from tests.llm.scripted import HANG, Script, Scripted, Stage, played
 from tests.virtual import run
 
@@ -56,6 +58,30 @@ def test_rule_3_one_hedge_a_turn() -> None:
     a, b, c = Scripted("a", [2.9, "Late."]), Scripted("b", [HANG]), Scripted("c", WORDS)
     turn = played(a, b, c)
     assert (turn.words, a.asks, b.asks, c.asks) == ("Late.", 1, 1, 0)
+
+
+def test_rule_3_one_hedge_a_turn_however_often_it_asks() -> None:
+    stage = Stage(Scripted("a", [2.0, "Late."]), Scripted("b", WORDS))
+
+    async def asked_twice_and_then_in_another_turn() -> list[list[str]]:
+        turns = [await stage.turn(index) for index in (0, 0, 1)]
+        return [turn.told for turn in turns]
+
+    first, both, next_turn = run(asked_twice_and_then_in_another_turn())
+    assert first == next_turn == ["a first lost", "b hedge answered"]
+    assert both == [*first, "a first answered"]
+
+
+def test_rule_3_turns_that_had_their_hedge_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependable, "_HEDGED_TURNS", 1)
+    stage = Stage(Scripted("a", [2.0, "Late."]), Scripted("b", WORDS))
+
+    async def hedges() -> int:
+        for index in (0, 1, 0):
+            await stage.turn(index)
+        return sum(record.cause is Cause.HEDGE for record in stage.records)
+
+    assert run(hedges()) == 3
 
 
 def test_rule_3_the_target_of_a_hedge_is_not_asked_again() -> None:
@@ -143,9 +169,9 @@ def test_rule_3_turns_that_were_overtaken_do_not_hide_that_a_target_is_slow() ->
     stage = Stage(a, rules=rules)
 
     async def a_call() -> int:
-        for _ in range(20):
+        for index in range(20):
             await stage.turn(0, cancelled_after=0.2)
-            await stage.turn(1)
+            await stage.turn(1 + index)
         return a.asks
 
     assert run(a_call()) == 20 + 20 + 3  # hedges until four turns told that it is slow

@@ -56,6 +56,12 @@ async def test_the_text_comes_as_the_model_makes_it() -> None:
         assert (body.model, body.stream) == ("m", True)
 
 
+async def test_words_after_the_first_come_together_unless_a_sentence_ends() -> None:
+    async with chatting(Script(("One", " two", " three", " four. ", "Five"), gap=0.005)) as (chat, _):
+        pieces = [delta async for delta in chat.ask(ASK) if isinstance(delta, str)]
+    assert pieces == ["One", " two three four. ", "Five"]
+
+
 async def test_a_tool_call_and_its_answer_go_out_as_a_pair() -> None:
     async with chatting(Script("Yes.")) as (chat, model):
         exchange = ToolExchange(ToolCall("t1", "find", '{"a":1}'), "none")

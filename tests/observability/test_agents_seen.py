@@ -108,7 +108,9 @@ def test_a_hold_line_for_a_tool_is_a_frame_of_words(play: Working) -> None:
     assert value(play.metrics, "cuebox_frames_total", direction="out", type="words") == before + 1
 
 
-def test_the_turns_line_and_its_explanation_have_it_all(play: Working, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_turns_line_and_its_explanation_have_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json", "info")
+    play = Working()
     play.asks(1, *HEARD)
     play.drafts(FOUND)
     play.calls()

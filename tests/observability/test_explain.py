@@ -112,9 +112,10 @@ def test_prefixes_of_a_log_collector_and_lines_of_others_are_passed_over() -> No
     lines = [
         f"{prefix}{line('line.opened', 0)}",
         "nonsense {",
+        '{"event": ' + "[" * 100_000,
         "[1]",
         '{"event": 3}',
-        f"web-1  | {line('line.closed', 2)}",
+        f"web-1 {{env=live}} | {line('line.closed', 2)}",
         "",
     ]
     lines.append(json.dumps({"message": line("line.dropped", 3), "event": {"provider": "app"}}))

@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from service.environment import read_settings
 from service.observability import spans
-from service.settings import Settings, read_settings
+from service.settings import Settings
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Script
 from tests.live import serving
@@ -118,3 +121,13 @@ async def test_without_an_endpoint_there_are_no_traces(more: dict[str, str]) -> 
             await talk(line, "When?")
         assert "traceparent" not in model.requests[-1].headers
         assert counted(service, "dropped") == 0
+
+
+def test_what_nobody_asked_for_is_not_imported() -> None:
+    code = (
+        "import sys; from service.app import create_app; from service.settings import Settings;"
+        "create_app(Settings(agent='receptionist', openai_api_key='k', metrics_port=0));"
+        "print({'opentelemetry.sdk', 'opentelemetry.exporter', 'prometheus_client', 'openai'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

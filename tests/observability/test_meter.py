@@ -10,9 +10,10 @@ from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.llm.breaker import State
 from service.llm.model import Usage
 from service.llm.records import Cause, Result
+from service.observability.call_metrics import FRAMES_IN, FRAMES_OUT
 from service.observability.logs import configure_logs
 from service.observability.meter import Meter
-from service.observability.metrics import FIRST_CHUNK, FRAMES_IN, FRAMES_OUT, Metrics
+from service.observability.metrics import FIRST_CHUNK, Metrics
 from service.observability.prices import Price
 from service.observability.watch import Part, SeenTurn, Watch
 from tests.conversation.play import CALL_ID, agent, caller

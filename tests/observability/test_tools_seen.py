@@ -19,10 +19,15 @@ from tests.observability.seen import HEARD, value
 from tests.observability.working import SECRET, Working
 
 
-@pytest.fixture
-def play() -> Working:
+def logged() -> Working:
+    """A play that writes lines to where standard output goes by now."""
     configure_logs("json", "info")
     return Working()
+
+
+@pytest.fixture
+def play() -> Working:
+    return logged()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -66,8 +71,9 @@ def test_a_fault_without_a_name_here_is_unknown(play: Working) -> None:
 
 
 def test_a_tool_that_a_model_made_up_has_no_series_span_or_line_of_that_name(
-    play: Working, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    play = logged()
     play.asks(1, *HEARD)
     play.calls("call the police for Ada Lovelace")
     play.answers_tool(fault="unknown")
@@ -76,7 +82,9 @@ def test_a_tool_that_a_model_made_up_has_no_series_span_or_line_of_that_name(
     assert play.counted(UNKNOWN, tool=UNKNOWN) == 1
     (span,) = play.tool_spans()
     assert span.name == "execute_tool unknown"
-    assert "Ada" not in capsys.readouterr().out + str(play.spans)
+    text = capsys.readouterr().out
+    assert '"unknown"' in text
+    assert "Ada" not in text + str(play.spans)
 
 
 def test_an_action_that_is_refused_is_a_refused_tool(play: Working) -> None:
@@ -86,9 +94,8 @@ def test_an_action_that_is_refused_is_a_refused_tool(play: Working) -> None:
     assert play.counted("refused", tool="end_call") == 1
 
 
-def test_a_tool_that_broke_has_a_line_with_the_class_of_its_error(
-    play: Working, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tool_that_broke_has_a_line_with_the_class_of_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    play = logged()
     play.asks(1, *HEARD)
     for number, fault in enumerate(("raised", "refused")):
         play.calls(id=f"t{number}")
@@ -173,7 +180,8 @@ def test_what_a_tool_asks_of_others_goes_on_below_its_span(play: Working) -> Non
     assert play.watch.traceparent_of_tool(Occasion(CALL_ID, 1), "t1") is None
 
 
-def test_a_tool_that_outlives_its_turn_is_told_of_with_it(play: Working, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tool_that_outlives_its_turn_is_told_of_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    play = logged()
     play.asks(1, *HEARD)
     play.calls()
     play.asks(2, *HEARD)

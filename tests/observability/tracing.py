@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.settings import read_settings
+from service.environment import read_settings
 from service.simulator.model import StandInModel
 from tests.live import PlatformLine, Service, serving, words
 from tests.otlp import Got

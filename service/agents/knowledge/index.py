@@ -20,7 +20,7 @@ from service.agents.knowledge.store import Hit, Passage
 from service.agents.knowledge.vocabulary import Vocabulary, Wish
 from service.agents.knowledge.wording import sound_of, spoken_words
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the cache: count it up with every change of what is stored, or of how text is cut."""
 _CACHES_KEPT = 16
 _MOST_ROWS = 4000
@@ -33,13 +33,11 @@ CREATE TABLE words (word TEXT PRIMARY KEY, sound TEXT);
 CREATE VIRTUAL TABLE spelling USING fts5 (word, content='words', tokenize='trigram');
 """
 _FINISH = """
-CREATE INDEX sounds ON words (sound);
 INSERT INTO spelling (rowid, word) SELECT rowid, word FROM words;
 INSERT INTO found (found) VALUES ('optimize');
 """
 _READING = "SELECT rowid AS passage, ? AS covered, -bm25(found, 3.0, 1.0) * ? AS score FROM found WHERE found MATCH ?"
 _BEST_READING = "SELECT passage, MAX(covered), MAX(score) FROM ({}) GROUP BY passage"
-_HAVING = "SELECT COUNT(*) FROM found WHERE found MATCH ?"
 BEST = """
 WITH wishes (passage, covered, score) AS MATERIALIZED ({}),
      best AS (SELECT passage, SUM(score) * (0.6 + 0.4 * SUM(covered) / ?) AS score FROM wishes
@@ -57,7 +55,7 @@ class Index:
         self._pages = pages
         self._cache = cache
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="knowledge")
-        self._index: sqlite3.Connection | None = None
+        self._opened: tuple[sqlite3.Connection, Vocabulary] | None = None
 
     async def warm_up(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self.open)
@@ -70,14 +68,14 @@ class Index:
         self._thread.shutdown(wait=False)
 
     def _search(self, query: str, limit: int) -> Sequence[Hit]:
-        index = self.open()
-        return best(index, Vocabulary(index).wishes(query), limit)
+        return best(*self.open(), query, limit)
 
-    def open(self) -> sqlite3.Connection:
+    def open(self) -> tuple[sqlite3.Connection, Vocabulary]:
         """Build or load it now, on this thread: only before the first search."""
-        if self._index is None:
-            self._index = self._loaded()
-        return self._index
+        if self._opened is None:
+            index = self._loaded()
+            self._opened = index, Vocabulary(index)
+        return self._opened
 
     def _loaded(self) -> sqlite3.Connection:
         if self._cache is None:
@@ -91,17 +89,17 @@ class Index:
         return index
 
     def _close(self) -> None:
-        if self._index is not None:
-            self._index.close()
+        if self._opened is not None:
+            self._opened[0].close()
 
 
-def best(index: sqlite3.Connection, wishes: Iterable[Wish], limit: int) -> list[Hit]:
+def best(index: sqlite3.Connection, words: Vocabulary, query: str, limit: int) -> list[Hit]:
     """The best passages of an index for what is looked for."""
-    total = index.execute("SELECT COUNT(*) FROM passages").fetchone()[0]
+    total = words.passages
     values: list[object] = []
     parts: list[str] = []
     asked = referred_to = 0.0
-    for wish, havings in _affordable(index, wishes):
+    for wish, havings in _affordable(words, words.wishes(query)):
         known = [
             (word, counts * _rarity(total, having), having)
             for (word, counts), having in zip(wish.readings, havings, strict=True)
@@ -123,11 +121,9 @@ def best(index: sqlite3.Connection, wishes: Iterable[Wish], limit: int) -> list[
     return [Hit(Passage(*row[:3]), 1 - math.exp(-row[3] / (asked + referred_to))) for row in rows]
 
 
-def _affordable(index: sqlite3.Connection, wishes: Iterable[Wish]) -> list[tuple[Wish, list[int]]]:
+def _affordable(words: Vocabulary, wishes: Iterable[Wish]) -> list[tuple[Wish, list[int]]]:
     """The wishes, and how many passages have each reading. Common words tell least and take longest: they yield."""
-    counted = [
-        (wish, [index.execute(_HAVING, (f'"{word}"',)).fetchone()[0] for word, _ in wish.readings]) for wish in wishes
-    ]
+    counted = [(wish, [words.having(word) for word, _ in wish.readings]) for wish in wishes]
     counted.sort(key=lambda entry: sum(entry[1]))
     rows = 0
     for number, (_, havings) in enumerate(counted):

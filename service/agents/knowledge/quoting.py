@@ -18,9 +18,7 @@ _LEFT_OPEN = 0.35
 """The share of what was asked, at most, that neither the sentence nor its headings speak of."""
 _HEADED = 0.6
 """What a word counts that stands in the headings only."""
-_EXACT = 0.1
-"""What it counts more when it is the very word, and not one of its stem."""
-_MOST_WORDS, _MOST_IN_ALL = 45, 60
+_MOST_WORDS, _MOST_IN_ALL = 45, 65
 _SHORT = 12
 """Words; a sentence of fewer takes the next along."""
 _STEM = 6
@@ -34,19 +32,23 @@ _WISH = re.compile(
 _MEASURES = (
     (
         re.compile(r"\b(?:how much|prices?|costs?|charges?|fees?)\b"),
-        re.compile(r"[$€£]\s?\d|\b\d[\d.,]* (?:dollars?|euros?|pounds?|cents?|percent)\b|\bfree\b|\bnothing\b"),
+        re.compile(r"[$€£]|\b(?:dollars?|euros?|pounds?|cents?|percent|free|nothing)\b", re.IGNORECASE),
         frozenset({"price", "cost", "charge", "fee"}),
     ),
     (
-        re.compile(r"\bhow (?:long|often|far|many|soon|old)\b"),
-        re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|\w+teen|\w+ty|half|once|twice|every)\b"),
-        frozenset({"long", "often", "far", "many", "soon", "old"}),
+        re.compile(r"\bhow (?:long|often|far|soon|old)\b"),
+        re.compile(r"\b(?:minutes?|hours?|days?|weeks?|months?|years?|times|once|twice|miles?)\b"),
+        frozenset({"long", "often", "far", "soon", "old"}),
     ),
     (
         re.compile(
             r"\b(?:what time|how (?:late|early)|(?:open|business|office)(?:ing)? hours|when .*(?:open|close)d?)\b"
         ),
-        re.compile(r"\b\d{1,2}(?::\d\d)? ?[ap]\.?m\b|\bo'clock\b|\bnoon\b|\bhalf past\b", re.IGNORECASE),
+        re.compile(
+            r"\b\d\d?(?:[:.]\d\d| ?[ap]\.?m\b)|\b(?:o'clock|noon|midnight|half past)\b"
+            r"|\b(?:at|from|to|till|until) (?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b",
+            re.IGNORECASE,
+        ),
         frozenset({"hours"}),
     ),
 )
@@ -62,10 +64,11 @@ _SUFFIX = re.compile(r"(?<=\w{3})(?:ions?|ings?|ed|es|s|e|ly)\Z")
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    words: tuple[str, ...]
     things: tuple[set[str], ...]
-    """For each of the words the stems that tell it."""
+    """The stems that tell each."""
     measures: tuple[re.Pattern[str], ...]
+    stems: set[str]
+    """Of all its words, those of its measures, too."""
 
     def told_by(self, stems: set[str], weights: Sequence[float]) -> float:
         return sum(weight for thing, weight in zip(self.things, weights, strict=True) if not stems.isdisjoint(thing))
@@ -106,12 +109,13 @@ def quote(question: str, hits: Sequence[Hit]) -> str | None:
 
 def _understood(question: str) -> _Question:
     if _WISH.search(question):
-        return _Question((), (), ())
+        return _Question((), (), set())
     measures = [(tells, words) for asks, tells, words in _MEASURES if asks.search(question)]
     measured: set[str] = set().union(*(words for _, words in measures))
-    words = tuple(word for word in content_words(question) if word not in measured)
+    content = content_words(question)
+    words = tuple(word for word in content if word not in measured)
     things = tuple(_stems(" ".join((word, *SAME.get(word, ()), _OPPOSITE.get(word, "")))) for word in words)
-    return _Question(words, things, tuple(tells for tells, _ in measures))
+    return _Question(things, tuple(tells for tells, _ in measures), _stems(" ".join(content)).union(*things))
 
 
 def _weights(asked: _Question, sentences: Sequence[set[str]]) -> list[float]:
@@ -124,7 +128,7 @@ def _weights(asked: _Question, sentences: Sequence[set[str]]) -> list[float]:
 def _answers(asked: _Question, weights: Sequence[float], hit: Hit, sentences: list[str]) -> Iterator[_Answer]:
     headings = hit.passage.heading.split(" > ")
     headed = _stems(hit.passage.heading)
-    bonus = 0.5 * hit.score + 0.3 * _focus(headings[-1], asked) + 0.2 * _focus(headings[0], asked)
+    bonus = 0.5 * hit.score + 0.3 * _focus(headings[-1], asked) + 0.25 * _focus(headings[0], asked)
     for at, sentence in enumerate(sentences):
         if not _is_speakable(sentence) or not asked.is_measured_by(sentence):
             continue
@@ -132,16 +136,14 @@ def _answers(asked: _Question, weights: Sequence[float], hit: Hit, sentences: li
         told, covered = asked.told_by(stems, weights), asked.told_by(stems | headed, weights)
         if covered < 1 - _LEFT_OPEN:
             continue
-        words = set(spoken_words(sentence))
-        exact = sum(weight for word, weight in zip(asked.words, weights, strict=True) if word in words)
-        worth = told + _HEADED * (covered - told) + _EXACT * exact + bonus - 0.02 * at - 0.003 * len(stems)
+        worth = told + _HEADED * (covered - told) + bonus - 0.02 * at - 0.003 * len(stems)
         yield _Answer(hit.passage.id.partition("#")[0], sentences, at, told, round(covered, 6), worth)
 
 
 def _focus(heading: str, asked: _Question) -> float:
     """The share of a heading that was asked."""
     stems = _stems(" ".join(content_words(heading)))
-    return len(stems.intersection(set().union(*asked.things))) / len(stems) if stems else 0.0
+    return len(stems & asked.stems) / len(stems) if stems else 0.0
 
 
 def _read_on(answer: _Answer, asked: _Question, weights: Sequence[float]) -> str:

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import islice
 
 from service.agents.knowledge.wording import (
     MOST_WORDS,
@@ -22,6 +24,8 @@ _MOST_PARTS, _LEAST_JOINED = 4, 5
 """How many neighbours may be one word, and its characters at least."""
 _LEAST_SOUND = 3
 """Characters of a sound that is telling enough."""
+_MOST_ALIKE, _MOST_KEPT = 40, 4096
+_SPELLED = "SELECT word FROM spelling WHERE spelling MATCH ? ORDER BY rank LIMIT ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +38,19 @@ class Wish:
 
 
 class Vocabulary:
-    """The words of the passages, in tables of their index."""
+    """The words of the passages. They are held in memory: each query of SQLite's gives Python's lock away."""
 
     def __init__(self, index: sqlite3.Connection) -> None:
         self._index = index
+        self._words: set[str] = set()
+        self._by_sound: dict[str, list[str]] = {}
+        for word, sound in index.execute("SELECT word, sound FROM words ORDER BY word"):
+            self._words.add(word)
+            self._by_sound.setdefault(sound, []).append(word)
+        self.passages: int = index.execute("SELECT COUNT(*) FROM passages").fetchone()[0]
+        self.having = lru_cache(_MOST_KEPT)(self._having)
+        self._alike = lru_cache(_MOST_KEPT)(self._sounding_alike)  # what a caller says grows by a word at a time
+        self._similar = lru_cache(_MOST_KEPT)(self._spelled_alike)
 
     def wishes(self, query: str) -> list[Wish]:
         """What to look for. The second line of a query is what the first may refer to."""
@@ -45,7 +58,7 @@ class Vocabulary:
         words = spoken_words(asked)[-2 * MOST_WORDS :]
         content = content_words(asked)
         joined = dict(self._joined(words))
-        parts = {part for parts in joined.values() for part in parts if not self._knows(part)}
+        parts = {part for parts in joined.values() for part in parts if part not in self._words}
         wishes = [Wish(((word, 1.0),)) for word in joined]
         wishes += [Wish(tuple(self._readings(word))) for word in content if word not in parts]
         referred_to = [word for word in content_words(before) if word not in content]
@@ -59,40 +72,38 @@ class Vocabulary:
                 if not any(map(carries_content, parts)):
                     continue
                 whole = "".join(parts)
-                if len(whole) >= _LEAST_JOINED and self._knows(whole):
+                if len(whole) >= _LEAST_JOINED and whole in self._words:
                     yield whole, parts
-                elif carries_content(parts[0]) and not all(map(self._knows, parts)):
+                elif carries_content(parts[0]) and not self._words.issuperset(parts):
                     yield from ((word, parts) for word, likeness in self._alike(whole, 1) if likeness > _LIKE_ENOUGH)
 
     def _readings(self, word: str) -> Iterator[tuple[str, float]]:
         yield word, 1.0
         yield from ((other, 1.0) for other in SAME.get(word, ()))
-        if self._finds(word):
+        if self.having(word):
             yield from ((other, _GUESSED * likeness) for other, likeness in self._alike(word, 2))
         else:
             guesses = dict(self._alike(word, 3)) | dict(self._similar(word))
             yield from ((other, _GUESSED * likeness) for other, likeness in guesses.items())
 
-    def _knows(self, word: str) -> bool:
-        return bool(self._index.execute("SELECT 1 FROM words WHERE word = ?", (word,)).fetchone())
+    def _having(self, word: str) -> int:
+        """How many passages have the word, or one of its stem."""
+        count: int = self._index.execute("SELECT COUNT(*) FROM found WHERE found MATCH ?", (f'"{word}"',)).fetchone()[0]
+        return count
 
-    def _finds(self, word: str) -> bool:
-        """Whether passages have the word, or one of its stem."""
-        return bool(self._index.execute("SELECT 1 FROM found WHERE found MATCH ? LIMIT 1", (f'"{word}"',)).fetchone())
-
-    def _alike(self, word: str, limit: int) -> list[tuple[str, float]]:
+    def _sounding_alike(self, word: str, limit: int) -> list[tuple[str, float]]:
         sound = sound_of(word)
         if len(sound) < _LEAST_SOUND:
             return []
-        rows = self._index.execute("SELECT word FROM words WHERE sound = ? AND word <> ? LIMIT 40", (sound, word))
-        return _ranked(word, (row[0] for row in rows))[:limit]
+        alike = (other for other in self._by_sound.get(sound, ()) if other != word)
+        return _ranked(word, islice(alike, _MOST_ALIKE))[:limit]
 
-    def _similar(self, word: str) -> list[tuple[str, float]]:
+    def _spelled_alike(self, word: str) -> list[tuple[str, float]]:
         pieces = sorted({word[at : at + 3] for at in range(len(word) - 2)})
         if len(pieces) < 2:  # noqa: PLR2004
             return []
         match = " OR ".join(f'"{piece}"' for piece in pieces)
-        rows = self._index.execute("SELECT word FROM spelling WHERE spelling MATCH ? ORDER BY rank LIMIT 40", (match,))
+        rows = self._index.execute(_SPELLED, (match, _MOST_ALIKE))
         return [entry for entry in _ranked(word, (row[0] for row in rows))[:3] if entry[1] >= _LIKE_ENOUGH]
 
 

@@ -7,17 +7,19 @@ from service.conversation.transcript import words_of
 MOST_WORDS = 20
 """Of one search: of a long speech its end is searched for."""
 _LONGEST_WORD = 40
-_FILLERS = re.compile(r"\b(?:you know|i mean|(?:kind|sort) of|i(?: was)? wonder(?:ing)?|of course|by the way)\b")
+_FILLERS = re.compile(
+    r"\b(?:you know|i (?:mean|think|guess)|(?:kind|sort) of|i(?: was)? wonder(?:ing)?|of course|by the way)\b"
+)
 _EMPTY_WORDS = """
     a an the this that these those there here it its it's i i'm im i'd i've ive i'll you your you're you've we we're
-    our us he she they they're them their me my mine of in on at to for from by with about into as and or but if then
-    so than is are was were be been being am do does did doing done don't dont doesn't doesnt didn't didnt isn't isnt
-    aren't have has had having can could can't cant cannot couldn't will would won't shall should may might must let
-    let's lets what what's whats which who who's whos whom whose when when's where where's wheres why how how's hows
-    um uhm uh er erm hm hmm mm mhm uhhuh ah aha oh eh huh yeah yes yep yup no nope nah not ok okay k right sure fine
-    great good perfect alright well like just really actually basically maybe also too very please thanks thank cheers
-    still anyone anybody someone somebody know want wanna gonna need tell say said get got give go ahead exactly correct hello hi hey bye goodbye sorry
-    pardon guys folks much there's i'll
+    our us he she they they're them their me my mine of in on at to for from by with about into as and or but if
+    then so than is are was were be been being am do does did doing done don't dont doesn't doesnt didn't didnt
+    isn't isnt aren't have has had having can could can't cant cannot couldn't will would won't shall should may
+    might must let let's lets what what's whats which who who's whos whom whose when when's where where's wheres why
+    how how's hows um uhm uh er erm hm hmm mm mhm uhhuh ah aha oh eh huh yeah yes yep yup no nope nah not ok okay k
+    right sure fine great good perfect alright well like just really actually basically maybe also too very please
+    thanks thank cheers still anyone anybody someone somebody know want wanna gonna need tell say said get got give
+    go ahead exactly correct hello hi hey bye goodbye sorry pardon guys folks much there's any some come coming
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 

@@ -133,6 +133,12 @@ class Book:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or Path(os.environ.get("APPOINTMENTS_FILE") or "var/appointments.db")
 
+    def can_be_written(self) -> bool:
+        """As far as the system tells without trying."""
+        file = self._path.absolute()
+        there = next(path for path in (file, *file.parents) if path.exists())
+        return os.access(there, os.W_OK) and (there == file or there.is_dir())
+
     def free(self, location: Location, since: datetime, dentist: Dentist | None = None) -> Iterator[Slot]:
         """The free times from then on, as far ahead as can be booked."""
         today, since = now().date(), max(since, now() + NOTICE)

@@ -5,6 +5,7 @@ run once a call.
 """
 
 import asyncio
+import logging
 import re
 from datetime import date, datetime, time
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Literal
 from service.agents.call import Call
 from service.agents.tools import ToolError, tool
 from service.conversation.call import Ending
-from service.conversation.transcript import Speaker, Transcript, Utterance
+from service.conversation.transcript import Speaker, ToolAnswered, ToolCalled, Transcript, Utterance
 
 from .appointments import Book, Dentist, Location, Visit, now, spoken
 
@@ -22,6 +23,9 @@ SHORTEST_NUMBER = 7
 _HALVES = {"any": (time(0), time(23)), "morning": (time(0), time(12)), "afternoon": (time(12), time(23))}
 _YES = re.compile(r"\b(yes|yeah|yep|yup|sure|right|correct|please do|go ahead|do it|do that|okay|ok)\b", re.IGNORECASE)
 _NO = re.compile(r"\b(no|not|don't|do not|wait|stop|keep it|never mind)\b", re.IGNORECASE)
+
+if not Book().can_be_written():
+    logging.getLogger(__name__).warning("no appointments can be written here: set APPOINTMENTS_FILE to a file that can")
 
 
 @tool(effect="read", hold="Let me look at the book.")
@@ -139,8 +143,16 @@ async def before_call(call: Call) -> None:
 
 async def after_call(call: Call, ending: Ending) -> None:
     """Write down what came of the call."""
-    outcome = call.facts.get("outcome") or f"no change ({ending.reason or 'ended'})"
+    outcome = call.facts.get("outcome") or _written(ending.transcript) or f"no change ({ending.reason or 'ended'})"
     await asyncio.to_thread(Book().note, call.id, _number_of(call), str(outcome))
+
+
+def _written(transcript: Transcript) -> str | None:
+    """What was written last, as the platform noted it: the process that wrote it may not have lived to this end."""
+    writes = {tool.name for tool in (book_appointment, move_appointment, cancel_appointment)}
+    ids = {row.tool_call_id for row in transcript if isinstance(row, ToolCalled) and row.name in writes}
+    answers = [row for row in transcript if isinstance(row, ToolAnswered) and row.tool_call_id in ids]
+    return next((row.content for row in reversed(answers) if row.is_successful is not False), None)
 
 
 def _told(call: Call, answer: str) -> str:

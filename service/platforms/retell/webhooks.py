@@ -4,18 +4,21 @@ A signature is `v=<milliseconds since the epoch>,d=<HMAC-SHA256 of body and v, h
 """
 
 import hmac
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
+from service.conversation.inbound import Inbound, InboundCall
 from service.conversation.verdict import CallAnnounced, CallConcluded, CallMeasured, Verdict
 from service.platforms.retell.messages import without_half_emoji
 
 SIGNATURE_HEADER = "x-retell-signature"
+INBOUND = "call_inbound"
 SIGNED_WITHIN = 300_000
 """Milliseconds that a signature may be old, or new by a clock ahead of ours."""
 
@@ -73,7 +76,19 @@ class _Posted(_Envelope, frozen=True):
     call: _Call
 
 
+class _InboundCall(Struct, frozen=True):
+    from_number: str | None = None
+    to_number: str | None = None
+    agent_id: str | None = None
+    custom_sip_headers: dict[str, Any] | None = None
+
+
+class _InboundPosted(_Envelope, frozen=True):
+    call_inbound: _InboundCall
+
+
 _decode = msgspec.json.Decoder(_Posted).decode
+_decode_inbound = msgspec.json.Decoder(_InboundPosted).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
@@ -117,6 +132,30 @@ def read(body: bytes) -> Verdict | None:
             return CallMeasured(call.call_id, _seconds(latency.llm), _seconds(latency.e2e))
         case _:
             return None
+
+
+def read_inbound(body: bytes) -> InboundCall | None:
+    """A call that is about to come; None for another event. Raises Malformed."""
+    try:
+        text = body.decode()
+        if _decode_envelope(text).event != INBOUND:
+            return None
+        call = _decode_inbound(text).call_inbound
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+        raise Malformed from error
+    headers = {name: value for name, value in (call.custom_sip_headers or {}).items() if isinstance(value, str)}
+    return InboundCall(call.from_number or "", call.to_number or "", call.agent_id or "", headers)
+
+
+def answer_of(inbound: Inbound) -> bytes:
+    """What Retell is told of it: a field that is not decided is left out."""
+    fields = {
+        "reject": inbound.is_rejected,
+        "override_agent_id": inbound.agent_id,
+        "dynamic_variables": dict(inbound.variables),
+        "metadata": dict(inbound.metadata),
+    }
+    return json.dumps({INBOUND: {name: value for name, value in fields.items() if value}}).encode()
 
 
 def _posted(text: str) -> _Posted | None:

@@ -30,7 +30,7 @@ BUILT = built(PAGES)
 
 
 def found(query: str) -> Sequence[Hit]:
-    return best(BUILT, Vocabulary(BUILT).wishes(query), 3)
+    return best(BUILT, Vocabulary(BUILT), query, 3)
 
 
 def first(query: str) -> str:
@@ -67,12 +67,12 @@ def test_what_is_not_known_is_not_found() -> None:
 
 def test_the_same_text_twice_is_found_once() -> None:
     index = built([Page("a.md", "We have a parking lot."), Page("b.md", "We have a parking lot.")])
-    assert len(best(index, Vocabulary(index).wishes("parking"), 3)) == 1
+    assert len(best(index, Vocabulary(index), "parking", 3)) == 1
 
 
 def test_one_passage_is_enough_to_search() -> None:
     index = built([Page("a.md", "We have a parking lot.")])
-    assert best(index, Vocabulary(index).wishes("is there parking"), 3)[0].score > 0.3
+    assert best(index, Vocabulary(index), "is there parking", 3)[0].score > 0.3
 
 
 @pytest.mark.parametrize(
@@ -138,32 +138,30 @@ def spoilt(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["cut off", "overwritten", "empty", "another database", "a folder"])
 def test_a_broken_cache_is_built_anew(tmp_path: Path, how: str) -> None:
-    Index(PAGES, tmp_path).open().close()
+    Index(PAGES, tmp_path).open()[0].close()
     (path,) = tmp_path.iterdir()
     spoilt(path, how)
     for _ in range(2):
-        index = Index(PAGES, tmp_path).open()
-        assert best(index, Vocabulary(index).wishes("sunday"), 3)
+        index, words = Index(PAGES, tmp_path).open()
+        assert best(index, words, "sunday", 3)
         index.close()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    index = Index(PAGES, tmp_path / "file" / "cache").open()
-    assert best(index, Vocabulary(index).wishes("sunday"), 3)
+    assert best(*Index(PAGES, tmp_path / "file" / "cache").open(), "sunday", 3)
 
 
 def test_the_oldest_caches_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "_CACHES_KEPT", 2)
     for count in range(1, 5):
-        Index(PAGES[:count], tmp_path).open().close()
+        Index(PAGES[:count], tmp_path).open()[0].close()
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def build_in(folder: str) -> int:
-    index = Index(PAGES, Path(folder)).open()
-    return len(best(index, Vocabulary(index).wishes("sunday"), 3))
+    return len(best(*Index(PAGES, Path(folder)).open(), "sunday", 3))
 
 
 def test_several_processes_may_build_at_once(tmp_path: Path) -> None:

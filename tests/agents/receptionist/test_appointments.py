@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from service.agents.call import Call
+from service.agents.folder import read_folder
+from service.agents.library import SHIPPED
 from service.agents.receptionist.appointments import DAYS_AHEAD, HOURS, Book, Slot, is_closed, now, slots_on, spoken
 from service.agents.receptionist.tools import after_call, before_call, find_slots, my_appointments
 from service.agents.tools import ToolError
 from service.conversation.call import CallDetails, Ending
+from service.conversation.transcript import ToolAnswered, ToolCalled, Transcript
 from tests.agents.receptionist.stage import at, play, says
 
 ANN, EVE = "2075550150", "2075550199"
@@ -184,3 +187,34 @@ async def test_what_came_of_a_call_is_written_once(file: Path) -> None:
         rows = db.execute("SELECT * FROM calls").fetchall()
     db.close()
     assert rows == [("call_1", ANN, "Booked.")]
+
+
+def tool_rows(tool: str, content: str, *, is_successful: bool | None) -> Transcript:
+    return ToolCalled(content, tool, "{}"), ToolAnswered(content, content, is_successful)
+
+
+async def test_what_a_process_wrote_that_died_is_read_from_the_transcript(file: Path) -> None:
+    said = (
+        *tool_rows("book_appointment", "Booked: 1001.", is_successful=None),
+        *tool_rows("move_appointment", "Moved: 1001.", is_successful=True),
+        *tool_rows("cancel_appointment", "There is no such appointment.", is_successful=False),
+        *tool_rows("my_appointments", "none", is_successful=True),
+    )
+    await after_call(call(f"+1{ANN}"), Ending(transcript=said))
+    unchanged = Call("call_2", lambda _: None)
+    await after_call(unchanged, Ending("user_hangup", transcript=said[-2:]))
+    with sqlite3.connect(file) as db:
+        rows = db.execute("SELECT outcome FROM calls").fetchall()
+    db.close()
+    assert rows == [("Moved: 1001.",), ("no change (user_hangup)",)]
+
+
+def test_a_place_that_cannot_be_written_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    for place, is_told in (("file", False), ("new/appointments.db", False), ("file/appointments.db", True)):
+        monkeypatch.setenv("APPOINTMENTS_FILE", str(tmp_path / place))
+        caplog.clear()
+        read_folder(SHIPPED / "receptionist")
+        assert ("APPOINTMENTS_FILE" in caplog.text) is is_told

@@ -1,0 +1,1 @@
+"""Several real processes behind a real proxy."""
