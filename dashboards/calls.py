@@ -41,7 +41,7 @@ def _taken() -> Panel:
         "Refused ones: the platform's address for us is wrong, or somebody scans the internet; refused_capacity: there was no room. What comes to other addresses than a platform's is not counted.",
         (
             Query(total("calls_total", by="result"), "{{result}}"),
-            Query(total("calls_limited_total", by="limit") + " > 0", "ended for {{limit}}"),
+            Query(total("calls_limited_total", by="limit"), "ended for {{limit}}"),
         ),
         "bars",
         every="5m",

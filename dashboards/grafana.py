@@ -25,9 +25,11 @@ VARIABLES = {
 }
 _NEW = "count by ({0}) (cuebox_build_info{{{1}}}) unless count by ({0}) (cuebox_build_info{{{1}}} offset 1m)"
 _FIRING = 'max by (alertname) (ALERTS{alertstate="firing",alertname=~"Cuebox.*",severity=~"page|ticket"})'
+_CHANGED = f"sum by (verb, instance) (increase(cuebox_control_changes_total{{{HERE}}}[1m])) > 0"
 ANNOTATIONS = (
     ("Deploys", "blue", _NEW.format("version", HERE), "deploy {{version}}"),
     ("Agents", "purple", _NEW.format("agent, folder_hash", HERE), "agent {{agent}} {{folder_hash}}"),
+    ("Changes", "orange", _CHANGED, "{{verb}} changed by hand on {{instance}}"),
     ("Alerts", "red", _FIRING, "{{alertname}}"),
 )
 BEHIND = {

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import structlog
 from litestar import Litestar
+from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
 
-from service.access import Access, access_of, is_loopback
+from service.access import access_of, is_loopback
 from service.agents.agent import Agent
 from service.agents.library import Library
 from service.agents.mistakes import FolderMistake
 from service.calls import Calls
-from service.choice import choice_of, choice_of_one
+from service.choice import Choice, choice_of, choice_of_one
 from service.control import Control
 from service.conversation.call import Policy
 from service.conversation.inbound import Inbound, InboundCall
@@ -28,7 +29,6 @@ from service.inbound import inbound_route
 from service.observability.conventions import Provider
 from service.observability.onlooking import Roster
 from service.orders import Orders
-from service.platforms.platform import Platform
 from service.platforms.retell.protocol import Retell
 from service.seats import Seats
 from service.session import Session
@@ -43,6 +43,11 @@ class _LeanLitestar(Litestar):
     @staticmethod
     def _get_default_plugins(plugins: list[object]) -> list[object]:  # type: ignore[override]  # its type is not public
         return plugins
+
+    @staticmethod
+    def _patch_opentelemetry_middleware(config: AppConfig) -> AppConfig:
+        """Ours is no plugin of its, and to look for one imports OpenTelemetry."""
+        return config
 
 
 class _Desk:
@@ -94,19 +99,14 @@ def create_app(settings: Settings, agent: Agent | None = None, control_at: Path 
 
     `control_at` is where it takes an operator's orders.
     """
-    access = access_of(settings)
     retell = Retell(
         settings.retell_auto_reconnect, settings.retell_call_details, settings.retell_transcript_with_tool_calls
     )
     choice = choice_of(settings) if agent is None else choice_of_one(agent)
     for name in choice.overriding:
         structlog.get_logger().info("agent.overrides_shipped", agent=name)
-    providers = {each.name: Provider.of(each.provider, each.address) for each in choice.endpoints}
-    telemetry = create_telemetry(
-        settings, retell, choice.hashes, choice.targets, tools=choice.tools, providers=providers
-    )
-    watch = telemetry.watch
-    library = choice.library(watch, partial(_on_change, telemetry), watch.traceparent_of_tool)
+    telemetry = _telemetry(settings, retell, choice)
+    library = choice.library(telemetry.watch, partial(_on_change, telemetry), telemetry.watch.traceparent_of_tool)
     desk = _Desk(settings, retell, library, telemetry)
     calls = Calls(
         desk.session_of, settings.reconnect_window, are_ends_told=bool(settings.webhook_keys), on_untold=_on_untold
@@ -114,21 +114,10 @@ def create_app(settings: Settings, agent: Agent | None = None, control_at: Path 
     telemetry.guard.dismiss = calls.dismiss
     readiness = Readiness()
     drain = Drain(calls, settings.drain_seconds, settings.idle_exit_seconds)
-    if telemetry.metrics is not None:
-        telemetry.metrics.service.draining.set_function(lambda: not drain.is_open)
-        telemetry.metrics.service.drain_left.set_function(lambda: drain.seconds_left)
+    _show(drain, telemetry)
     orders = Orders(library, calls, Roster(), choice.switches, drain)
     return _LeanLitestar(
-        _routes(
-            settings,
-            access,
-            {"llm-websocket": retell},
-            calls,
-            desk,
-            drain=drain,
-            readiness=readiness,
-            telemetry=telemetry,
-        ),
+        _routes(settings, retell, calls, desk, drain=drain, readiness=readiness, telemetry=telemetry),
         lifespan=[
             partial(_lifespan, readiness, telemetry, library, calls),
             *([] if control_at is None else [partial(_control, control_at, telemetry, orders)]),
@@ -143,10 +132,20 @@ def create_app(settings: Settings, agent: Agent | None = None, control_at: Path 
     )
 
 
+def _telemetry(settings: Settings, retell: Retell, choice: Choice) -> Telemetry:
+    providers = {each.name: Provider.of(each.provider, each.address) for each in choice.endpoints}
+    return create_telemetry(settings, retell, choice.hashes, choice.targets, tools=choice.tools, providers=providers)
+
+
+def _show(drain: Drain, telemetry: Telemetry) -> None:
+    if telemetry.metrics is not None:
+        telemetry.metrics.service.draining.set_function(lambda: not drain.is_open)
+        telemetry.metrics.service.drain_left.set_function(lambda: drain.seconds_left)
+
+
 def _routes(
     settings: Settings,
-    access: Access,
-    platforms: Mapping[str, Platform],
+    retell: Retell,
     calls: Calls,
     desk: _Desk,
     *,
@@ -154,7 +153,8 @@ def _routes(
     readiness: Readiness,
     telemetry: Telemetry,
 ) -> list[WebsocketRouteHandler | HTTPRouteHandler]:
-    watch, keys = telemetry.watch, settings.webhook_keys
+    access, watch, keys = access_of(settings), telemetry.watch, settings.webhook_keys
+    platforms = {"llm-websocket": retell}
     door = Door(
         access,
         Seats(settings.max_calls, calls),

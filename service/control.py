@@ -95,15 +95,16 @@ class Control:
             self._on_change(str(change["verb"]))
 
     async def _read(self, reader: asyncio.StreamReader) -> Order:
-        if self._clients > MOST_CLIENTS:
-            raise Refused("Too many ask at once.")
         try:
             async with asyncio.timeout(PATIENCE):
-                return msgspec.json.decode(await reader.readline(), type=Order)
+                order = msgspec.json.decode(await reader.readline(), type=Order)
         except TimeoutError as error:
             raise Refused(f"No order came within {PATIENCE:.0f} s.") from error
         except (ValueError, RecursionError) as error:  # too long, no JSON, or no order
             raise Refused(f"That is no order: {error}") from error
+        if self._clients > MOST_CLIENTS:  # only now: a socket that is closed unread takes its answer with it
+            raise Refused("Too many ask at once.")
+        return order
 
     async def _show(self, call_id: str, writer: asyncio.StreamWriter) -> None:
         here = self._orders.roster.calls

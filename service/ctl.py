@@ -69,11 +69,11 @@ def ctl(context: click.Context, path: Path | None, *, as_json: bool) -> None:
     context.obj = path, as_json
 
 
-def _tell(context: click.Context, verb: str, do: str | None = None, name: str = "", seconds: float | None = None) -> None:
+def _tell(context: click.Context, verb: str, do: str | None = None, name: str = "", **more: object) -> None:
     path, as_json = context.obj
     rows = []
     try:
-        for line in _ask(path, {"verb": verb, "do": do or "", "name": name, "seconds": seconds}):
+        for line in _ask(path, {"verb": verb, "do": do or "", "name": name, **more}):
             if "refused" in line:
                 _fail(line["refused"])
             elif as_json:

@@ -79,8 +79,6 @@ def line_endpoint(
             base, agent, call_id = _admitted(socket, desk, door)
             is_busy = door.tells_busy and not door.seats.has_room_for(call_id)
             with (busy if is_busy else door.seats).taken(call_id):
-                if is_busy:
-                    door.on_refusal(FULL)
                 await hold_call(socket, platforms[base], agent, call_id, is_busy=is_busy)
         except Refused as refused:
             transport_of(socket).refuse(refused.status, str(refused))
@@ -92,10 +90,11 @@ def line_endpoint(
             await socket.accept()
             line.open()
             if is_busy:
+                door.on_refusal(FULL)
                 await _tell_busy(line, desk.busy_line(call_id, agent))
-                return
-            await desk.refresh()
-            await calls.serve(call_id, line, partial(desk.open_session, agent=agent))
+            else:
+                await desk.refresh()
+                await calls.serve(call_id, line, partial(desk.open_session, agent=agent))
         except OSError:
             pass  # gone before the first frame
         except Exception as error:  # noqa: BLE001 - Litestar would close with 4500, which ends the call (A13)

@@ -1,7 +1,7 @@
 """What an operator can look at and change in a running process. A change ends with the process."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -57,14 +57,17 @@ class Orders:
 
     def _state(self, verb: str) -> str:
         switches = self.switches
-        states: dict[str, Callable[[], str]] = {
-            "targets": lambda: f"{switches.preferred or 'as configured'} first, {_disabled(switches.targets_off)}",
-            "tools": lambda: _disabled(switches.tools_off),
-            "hedge": lambda: "on" if switches.may_hedge else "off",
-            "drain": lambda: "taking calls" if self.drain.is_open else f"{self.drain.seconds_left:.0f} s left",
-            "log-level": log_level,
-        }
-        return states[verb]()
+        match verb:
+            case "targets":
+                return f"{switches.preferred or 'as configured'} first, {_disabled(switches.targets_off)}"
+            case "tools":
+                return _disabled(switches.tools_off)
+            case "hedge":
+                return "on" if switches.may_hedge else "off"
+            case "drain":
+                return "taking calls" if self.drain.is_open else f"{self.drain.seconds_left:.0f} s left"
+            case _:
+                return log_level()
 
     def _apply(self, order: Order) -> None:
         switches = self.switches

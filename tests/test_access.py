@@ -1,6 +1,10 @@
 """Who may call: addresses and secrets, before anything is opened."""
 
+from ipaddress import ip_address
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.access import RETELL, Access, Headers, Refused, access_of, is_loopback
 from service.settings import Settings, SettingsError
@@ -149,3 +153,39 @@ def test_this_machine_alone_needs_no_guard(host: str) -> None:
 def test_development_is_for_this_machine_alone() -> None:
     with pytest.raises(SettingsError, match="CUEBOX_DEV"):
         access(dev=True, path_secret=SECRET)
+
+
+HEADERS = st.lists(
+    st.tuples(
+        st.sampled_from([b"x-forwarded-for", b"fly-client-ip", b"x-real-ip"]),
+        st.one_of(
+            st.binary(max_size=40),
+            st.lists(st.one_of(st.ip_addresses().map(str), st.just(RETELL)), max_size=4).map(
+                lambda hops: ",".join(hops).encode()
+            ),
+        ),
+    ),
+    max_size=4,
+)
+
+
+@given(peer=st.one_of(st.none(), st.text(max_size=40), st.ip_addresses().map(str)), headers=HEADERS)
+def test_whatever_a_stranger_writes_he_is_not_taken_for_another(
+    peer: str | None, headers: list[tuple[bytes, bytes]]
+) -> None:
+    door = access(allowed_ips="retell", trusted_proxies="10.0.0.0/8")
+    is_proxy = peer is not None and peer.startswith(("10.", "::ffff:"))
+    assert not is_let_in(door, peer, headers) or is_proxy or peer == RETELL
+
+
+@given(HEADERS)
+def test_over_flys_private_network_nobody_is_taken_for_another(headers: list[tuple[bytes, bytes]]) -> None:
+    peer = "fdaa:0:1:a7b::2"
+    assert access(is_on_fly=True).origin(peer, headers) == ip_address(peer)
+
+
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_no_path_opens_without_the_secret(segments: list[str]) -> None:
+    if SECRET not in segments[:1]:
+        with pytest.raises(Refused):
+            access(path_secret=SECRET).check_secret(segments)

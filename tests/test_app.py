@@ -8,6 +8,8 @@ from litestar.testing import AsyncTestClient
 
 from service.health import Readiness, health_routes
 from service.llm.model import Unreachable
+from service.observability.loop import LoopMonitor
+from service.settings import Settings
 from tests.live import ScriptedAgent, serving
 from tests.test_session import greets
 
@@ -39,6 +41,22 @@ async def test_a_service_that_stops_is_not_ready() -> None:
     readiness = Readiness()
     async with AsyncTestClient(Litestar(health_routes(lambda: readiness.is_ready, ["x"], []))) as client:
         assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_a_service_whose_loop_is_late_all_the_time_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoopMonitor, "is_overloaded", True)
+    async with serving() as service:
+        assert (await get(service.address, "/readyz"))[0] == 503
+        assert (await get(service.address, "/healthz"))[0] == 200
+
+
+async def test_strangers_are_told_neither_the_agents_nor_the_secret() -> None:
+    guarded = Settings(host="0.0.0.0", agent="dummy", path_secret="0123456789abcdef")  # noqa: S104
+    async with serving(settings=guarded) as service:
+        _, text = await get(service.address, "/")
+    assert "dummy" not in text
+    assert "0123456789abcdef" not in text
+    assert "/llm-websocket/<your secret>" in text
 
 
 async def test_an_agent_that_cannot_warm_up_answers_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from service import checkup
 from service.checkup import Verdict, findings
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from tests.agents.folders import TOOL, written
 
 
@@ -69,3 +69,11 @@ async def test_what_a_folder_brings_is_told_and_what_is_not_read(tmp_path: Path)
     assert brings == ["opening_hours, end_call, knowledge", "its prompt alone"]
     (unread,) = [text for verdict, subject, text in found if (verdict, subject) == (Verdict.ODD, "knowledge")]
     assert unread.startswith(f"{tmp_path}/a/knowledge/prices.pdf is not read: only .markdown, .md, .txt")
+
+
+async def test_a_service_that_anybody_may_call_is_told_and_one_that_cannot_start_is_refused() -> None:
+    anybody = Settings(agent="dummy", host="0.0.0.0", open=True, retell_api_key="k")  # noqa: S104
+    (oddity,) = await oddities(anybody)
+    assert oddity.startswith("CUEBOX_OPEN is on")
+    with pytest.raises(SettingsError, match="so anybody could call"):
+        await told(Settings(agent="dummy", host="0.0.0.0"))  # noqa: S104

@@ -1,6 +1,7 @@
 """How a process ends that holds calls: the decisions on a clock of ours, the signals with real processes."""
 
 import asyncio
+import math
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,7 +93,8 @@ async def test_a_call_goes_on_to_its_end_and_the_process_with_it() -> None:
         line.closes(1000)
         await asyncio.sleep(0)
         assert house.drain.is_over()
-        assert not line.is_aborted or house.calls.connected == 0
+    left = [event for event, _ in house.witness.seen if isinstance(event, events.CallDisconnected)]
+    assert [(event.code, event.is_let_go) for event in left] == [(1000, False)]
 
 
 async def test_at_the_deadline_a_quiet_call_is_cut_without_a_code_and_is_not_told_as_over() -> None:
@@ -132,6 +134,16 @@ async def test_a_newer_order_replaces_the_older() -> None:
         assert not house.is_over_after(9.9)
         assert not line.is_aborted
         assert house.is_over_after(0.1)
+
+
+def test_it_tells_how_long_calls_may_go_on() -> None:
+    house = House()
+    assert math.isnan(house.drain.seconds_left)
+    house.drain.begin()
+    house.clock.now += 4
+    assert house.drain.seconds_left == 6
+    house.clock.now += 40
+    assert house.drain.seconds_left == 0
 
 
 async def test_a_call_that_waits_for_its_next_line_does_not_keep_the_process() -> None:
@@ -221,7 +233,8 @@ async def test_a_second_signal_ends_the_service_now() -> None:
 
 
 async def test_a_service_that_nobody_calls_ends_by_itself() -> None:
-    async with process({**AGENT, "CUEBOX_IDLE_EXIT_SECONDS": "0.5", "CUEBOX_RECONNECT_WINDOW": "0"}) as (running, service):
+    idle = {"CUEBOX_IDLE_EXIT_SECONDS": "0.5", "CUEBOX_RECONNECT_WINDOW": "0"}
+    async with process({**AGENT, **idle}) as (running, service):
         async with service.line() as line:
             await line.greeted()
             await asyncio.sleep(1)

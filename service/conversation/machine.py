@@ -63,7 +63,7 @@ class Conversation:
         self._newest_id: int | None = None
         self._turn: OpenTurn | None = None
         self._patience: Patience
-        self._interrupt_id, self._failures_running, self._tools_at_work = 0, 0, set[str]()
+        self._interrupt_id, self._failures_running, self._tools_at_work = 0, 0, frozenset[str]()
         self._hearing, self._holds, self._tally = Hearing(), Holds(), Tally()
 
     def receive(self, event: Event) -> Commands:
@@ -229,7 +229,7 @@ class Conversation:
 
     def _begin(self, turn_id: int, prompt: Prompt, at: float) -> Commands:
         turn = OpenTurn(self._tally.turns, turn_id, prompt, at, Mark.at_end_of(self._hearing.rows), waits_since=at)
-        turn.open_tools, turn.tools_since, self._tools_at_work = self._tools_at_work, at, set()
+        turn.open_tools, turn.tools_since, self._tools_at_work = self._tools_at_work, at, frozenset()
         self._greeting.awaits_details = False
         may_hold = self._holds.may_hold(self._policy.lines.hold) and prompt is not Prompt.GREETING
         self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
@@ -242,7 +242,7 @@ class Conversation:
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
-        self._tools_at_work = turn.open_tools if turn.is_drafting else set()
+        self._tools_at_work = turn.open_tools if turn.is_drafting else frozenset()
         return [commands.CancelReply(turn.index, turn.turn_id), *self._settle(record)]
 
     def _settle(self, record: TurnRecord) -> Commands:

@@ -34,7 +34,7 @@ class Holds:
     __slots__ = ("_has_held", "_next", "said")
 
     def __init__(self) -> None:
-        self.said: set[str] = set()
+        self.said: frozenset[str] = frozenset()
         """Those that the caller was told."""
         self._next, self._has_held = 0, False
 
@@ -51,7 +51,7 @@ class Holds:
     def told(self, line: str) -> None:
         """A hold line was said in this turn: one of these, or the agent's own."""
         self._has_held = True
-        self.said.add(line)
+        self.said |= {line}
 
 
 class Patience:

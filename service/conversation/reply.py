@@ -67,7 +67,7 @@ class OpenTurn:
     failure: str | None = None
     fallback: Fallback | None = None
     action: Action | None = None
-    open_tools: set[str] = field(default_factory=set)
+    open_tools: frozenset[str] = frozenset()
     """The ids of tools at work: its own, and those that outlived the turn it overtook."""
     tools_since: float = 0.0
     awaits_words: bool = True
@@ -132,7 +132,7 @@ class OpenTurn:
                     self.action = part
                 return []
             case ToolCalled():
-                self.open_tools.add(part.tool_call_id)
+                self.open_tools |= {part.tool_call_id}
                 self.tools_since = at
                 return [ShowToolCall(part)]
             case ToolAnswered():
@@ -147,7 +147,7 @@ class OpenTurn:
 
     def tool_answered(self, answer: ToolAnswered, at: float) -> None:
         """The wait for words begins anew."""
-        self.open_tools.discard(answer.tool_call_id)
+        self.open_tools -= {answer.tool_call_id}
         self.waits_since = self.tool_answered_at = at
         self.awaits_words = True
 

@@ -74,16 +74,14 @@ class Onlooker(Part):
 
     async def lines(self) -> AsyncGenerator[Line]:
         """What happens, as it does; where some is missing, how much. `at` is seconds on the process's own clock."""
-        while True:
+        while self._lines or self._lost or not self._is_over:
+            await self._news.wait()
+            self._news.clear()
             while self._lines:
                 yield self._lines.popleft()
             if self._lost:
                 lost, self._lost = self._lost, 0
                 yield {"what": "lost", "lines": lost}
-            if self._is_over:
-                return
-            self._news.clear()
-            await self._news.wait()
 
     def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
         if (kind := FRAMES_IN.get(type(event))) is not None:

@@ -79,7 +79,7 @@ def test_a_board_can_be_pointed_at_any_data_source_app_and_machine(board: dict[s
 
 @each_board
 def test_a_board_shows_deploys_new_agents_and_alerts_and_leads_to_the_others(board: dict[str, Any]) -> None:
-    assert [note["name"] for note in board["annotations"]["list"]] == ["Deploys", "Agents", "Alerts"]
+    assert [note["name"] for note in board["annotations"]["list"]] == ["Deploys", "Agents", "Changes", "Alerts"]
     assert board["links"][0]["tags"] == board["tags"] == ["cuebox"]
     assert board["editable"] is False
     assert board["graphTooltip"] == 1

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +32,18 @@ from tests.otlp import Collector, collector
 VARIABLES = {"$__rate_interval": "10s", "$__range": "1m"}
 COMPARISON = re.compile(r" (==|>=|<=|>|<) ")
 FAULTS = ("5%cut after=3", "5%refuse status=500", "3%stall after=2", "3%refuse status=401")
-ERRORS = (begin_without_a_line, cut_lines, dial_wrongly, flood, give_calls_up)
+
+
+async def change_by_hand(subject: Subject) -> None:
+    """An operator's orders."""
+    for how in ("off", "on"):
+        await asyncio.sleep(2)
+        command = (sys.executable, "-m", "service", "ctl", "hedge", how)
+        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, "PORT": str(subject.port)})
+        assert await process.wait() == 0
+
+
+ERRORS = (begin_without_a_line, change_by_hand, cut_lines, dial_wrongly, flood, give_calls_up)
 EXEMPLARS = {f"cuebox_{name}_seconds_bucket" for name in ("turn_time_to_first_chunk", "model_time_to_first_words")}
 
 

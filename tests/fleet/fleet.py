@@ -35,7 +35,7 @@ async def book(call: Call, day: str) -> str:
     """Book an appointment."""
     with sqlite3.connect(os.environ["BOOKINGS"], timeout=10) as bookings:
         bookings.execute("insert or ignore into booking values (?, ?, ?)", (call.key, call.id, day))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.6)  # time to be killed in
     return f"booked {day}"
 '''
 AGENT = """
@@ -69,7 +69,7 @@ backend instances
     default-server check inter 200ms fall 1 rise 1
 {servers}
 """
-DRAIN_SECONDS = 3.0
+DRAIN_SECONDS = 2.0
 
 
 def answers(chat: ChatRequest) -> Script:
@@ -81,9 +81,9 @@ def answers(chat: ChatRequest) -> Script:
 
 
 def sayings() -> Iterator[str]:
-    """What a caller says, turn by turn: each third time a booking."""
+    """What a caller says, turn by turn: each second time a booking."""
     for n in itertools.count(1):
-        yield f"Book day{n} please." if n % 3 == 0 else f"Question number {n} now."
+        yield f"Book day{n} please." if n % 2 else f"Question number {n} now."
 
 
 class Instance:

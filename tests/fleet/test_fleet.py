@@ -37,7 +37,7 @@ async def deploy_amid(calls: int, folder: Path) -> tuple[list[Notes], list[int],
         seconds = 8 + 3 * (DRAIN_SECONDS + 2)
         async with asyncio.TaskGroup() as tasks:
             held = [tasks.create_task(running.call(2.5 * n / calls, seconds)) for n in range(calls)]
-            await asyncio.sleep(5)
+            await asyncio.sleep(6.3)  # by then a third of the callers are having their second booking made
             codes = await replaced_one_by_one(running)
         return [task.result() for task in held], codes, running.bookings(), [each.log for each in running.instances]
 

@@ -9,6 +9,7 @@ from service.llm.candidate import Rules
 from service.llm.dependable import DependableModel
 from service.llm.model import NO_TOOLS, AnswerBegun, AnswerEnded, Delta, Message, Messages, Occasion, Role, Toolset
 from service.llm.records import AttemptRecord
+from service.llm.switches import Switches
 from tests.virtual import run
 
 HANG = float("inf")
@@ -98,7 +99,8 @@ class Stage:
         self.endpoints = endpoints
         self.records: list[AttemptRecord] = []
         self.is_blind = False
-        self.model = DependableModel(endpoints, rules or Rules(), self)
+        self.switches = Switches()
+        self.model = DependableModel(endpoints, rules or Rules(), self, self.switches)
 
     def attempted(self, record: AttemptRecord) -> None:
         if self.is_blind:

@@ -79,6 +79,14 @@ def test_an_abnormal_end_is_told_of(code: int | None, is_our_fault: bool, told: 
     assert [line["why"] for line in flights(lines)] == ["abnormal_end"] * told
 
 
+def test_a_line_that_was_let_go_is_no_abnormal_end() -> None:
+    with structlog.testing.capture_logs() as lines:
+        play = Flown()
+        play.greets()
+        play.shown(events.CallDisconnected(play.at, None, is_let_go=True), [])
+    assert flights(lines) == []
+
+
 def test_a_call_tells_no_more_than_three_and_each_goes_on_where_the_last_ended() -> None:
     with structlog.testing.capture_logs() as lines:
         play = Flown()

@@ -95,3 +95,20 @@ async def test_the_loop_is_watched_even_after_a_look_went_wrong() -> None:
     monitor.stop()
     assert 0.1 < seen[0] < 1
     assert 0.1 < monitor.longest_stall() < 1
+
+
+async def test_a_loop_that_is_late_all_the_time_is_overloaded_until_it_is_not(watched: Watched) -> None:
+    clock, monitor, _ = watched
+
+    def look(late: float, times: int = 1) -> bool:
+        for _ in range(times):
+            clock.now += EVERY + late
+            monitor.look()
+        return monitor.is_overloaded
+
+    assert not look(late=0.4, times=100)  # it is only slow
+    assert not look(late=0, times=50)
+    assert not look(late=60)  # once is a stall
+    assert look(late=1.0, times=10)
+    assert not look(late=0.0, times=10)
+    monitor.stop()

@@ -396,6 +396,12 @@ def test_a_line_that_we_cut_is_counted_as_ours(play: Metered) -> None:
     assert play.value("cuebox_call_reconnects_total") == 3
 
 
+def test_a_line_that_we_cut_so_that_another_process_takes_the_call_is_no_fault(play: Metered) -> None:
+    play.shown(events.CallDisconnected(play.at, None, is_let_go=True), [])
+    assert play.value("cuebox_lines_closed_total", initiator="us", reason="let_go") == 1
+    assert play.value("cuebox_lines_closed_total", initiator="platform", reason="abnormal") == 0
+
+
 def test_a_line_that_another_replaces_is_no_other_call(play: Metered) -> None:
     play.resumes()
     assert play.value("cuebox_lines_closed_total", initiator="us", reason="replaced") == 1
