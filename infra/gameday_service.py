@@ -52,6 +52,7 @@ class Subject:
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "CUEBOX_METRICS_PORT": str(self.metrics_port),
+            "CUEBOX_CONTROL_SOCKET": "off",
             "CUEBOX_AGENT": "receptionist",
             "OPENAI_API_KEY": "stand-in",
             "OPENAI_BASE_URL": self.model.base_url,

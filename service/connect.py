@@ -39,7 +39,7 @@ def connect(url: str, agent_id: str | None, agent: str, api: str, *, publish: bo
         raise click.UsageError("Set RETELL_API_KEY: a key of the account that has the agent.")
     try:
         addresses = addresses_of(url, secret, agent)
-        click.echo(f"line     {addresses.shown(secret)}/… speaks after {try_line(addresses):.2f} s")
+        click.echo(f"line     {addresses.shown(secret)} speaks after {try_line(addresses):.2f} s")
         try_webhook(addresses)
         click.echo(f"webhook  {addresses.webhook} refuses what Retell did not sign")
         if agent_id is not None:

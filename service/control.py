@@ -72,6 +72,7 @@ class Control:
             pass  # it is gone, or does not read
         except Exception as error:  # noqa: BLE001 - calls go on
             structlog.get_logger().error("control.failed", error=type(error).__name__, where=where(error))
+            writer.write(b'{"refused": "This failed, and the log has why (control.failed)."}\n')
         finally:
             self._clients -= 1
             writer.close()
@@ -115,14 +116,14 @@ class Control:
         try:
             async with aclosing(onlooker.lines()) as lines:
                 async for line in lines:
-                    await _write(writer, line)
+                    await _write(writer, line, patience=None)  # who reads slowly loses lines, and is told so
         finally:
             watch.show_to([part for part in watch.parts if part is not onlooker])
 
 
-async def _write(writer: asyncio.StreamWriter, line: Line) -> None:
+async def _write(writer: asyncio.StreamWriter, line: Line, *, patience: float | None = PATIENCE) -> None:
     writer.write(msgspec.json.encode(line) + b"\n")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(patience):
         await writer.drain()
 
 

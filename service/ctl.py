@@ -57,7 +57,7 @@ def ctl(context: click.Context, path: Path | None, *, as_json: bool) -> None:
       cuebox ctl targets disable gpt-4.1
       cuebox ctl tools disable book_appointment
       cuebox ctl log-level debug
-      fly ssh console --pty=false -C 'cuebox ctl calls'
+      fly ssh console -C '/opt/cuebox/bin/cuebox ctl calls'
     """
     if path is None:
         try:
@@ -71,7 +71,7 @@ def ctl(context: click.Context, path: Path | None, *, as_json: bool) -> None:
 
 def _tell(context: click.Context, verb: str, do: str | None = None, name: str = "", **more: object) -> None:
     path, as_json = context.obj
-    rows = []
+    rows, first_at = [], 0.0
     try:
         for line in _ask(path, {"verb": verb, "do": do or "", "name": name, **more}):
             if "refused" in line:
@@ -81,8 +81,9 @@ def _tell(context: click.Context, verb: str, do: str | None = None, name: str = 
             elif "before" in line:
                 click.echo(f"{verb}: {line['after']} (before: {line['before']}). It ends with this process.")
             elif verb == "watch":
-                facts = " ".join(f"{key}={value}" for key, value in line.items() if key not in {"at", "what"})
-                click.echo(f"{line.get('at', ''):>12} {line['what']:9} {facts}")
+                at, what = line.pop("at", first_at), line.pop("what")
+                first_at = first_at or at
+                click.echo(f"{at - first_at:8.3f}  {what:8}" + " ".join(f"{key}={line[key]}" for key in line))
             else:
                 rows.append(line)
     except (OSError, ValueError) as error:
@@ -90,13 +91,12 @@ def _tell(context: click.Context, verb: str, do: str | None = None, name: str = 
             f"no service answers at {path} ({getattr(error, 'strerror', None) or error}). Is it this machine, and this "
             "user? PORT and CUEBOX_CONTROL_SOCKET say where, as they do for `cuebox serve`."
         )
-    _print(rows)
+    if rows:
+        _print(rows)
 
 
 def _print(rows: list[Line]) -> None:
     """As a table."""
-    if not rows:
-        return
     for row in rows:
         if "since" in row:
             row["since"] = datetime.fromtimestamp(row["since"], UTC).strftime("%H:%M:%SZ")

@@ -1,8 +1,17 @@
 """For all tests."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Services that are killed leave their sockets where they are not in the way."""
+    place = tempfile.TemporaryDirectory(prefix="cuebox-")
+    config.add_cleanup(place.cleanup)
+    os.environ["XDG_RUNTIME_DIR"] = place.name
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,7 +54,7 @@ def served(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["call"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["check"], ["call"], ["connect"], ["probe"]])
 def test_help_teaches_with_examples(command: list[str]) -> None:
     result = CliRunner().invoke(main, [*command, "--help"])
     assert result.exit_code == 0

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -112,6 +113,18 @@ async def served(folder: Path) -> AsyncIterator[Process]:
             await running.wait()
 
 
+async def watched(service: Process, line: PlatformLine) -> asyncio.subprocess.Process:
+    """Somebody who sees what happens on a line."""
+    watching = await service.started("watch", line.call_id)
+    assert watching.stdout is not None
+    first_line = asyncio.create_task(watching.stdout.readline())  # noqa: TID251
+    while not first_line.done():
+        await line.ping(1)
+        await asyncio.sleep(0.01)
+    assert b"frame=" in first_line.result()
+    return watching
+
+
 async def test_an_operator_looks_and_changes_things_while_a_call_talks(tmp_path: Path) -> None:
     async with served(tmp_path) as service:
         async with service.line("call_1") as line:
@@ -123,12 +136,10 @@ async def test_an_operator_looks_and_changes_things_while_a_call_talks(tmp_path:
             assert (code, header.split()) == (0, ["call_id", "agent", "since", "turns", "line", "does"])
             assert (row.split()[:2], row.split()[3:]) == (["call_1", "desk"], ["2", "open", "idle"])
 
-            watching = await service.started("watch", "call_1")
-            assert watching.stdout is not None
-            first_line = asyncio.create_task(watching.stdout.readline())  # noqa: TID251
-            while not first_line.done():
-                await line.ping(1)
-                await asyncio.sleep(0.01)
+            watching, leaving = [await watched(service, line) for _ in range(2)]
+            leaving.send_signal(signal.SIGINT)
+            assert b"Traceback" not in (await leaving.communicate())[0]
+            assert leaving.returncode == 0
             changed = await asyncio.gather(
                 service.ctl("targets", "disable", "first"),
                 service.ctl("tools", "disable", "find"),
@@ -156,7 +167,7 @@ async def test_an_operator_looks_and_changes_things_while_a_call_talks(tmp_path:
         told = (await watching.communicate())[0].decode()
         assert (watching.returncode, "Monday" in told) == (0, False)
         assert {"in", "out", "turn", "attempt", "tool"} <= {text.split()[1] for text in told.splitlines()}
-    changes = [line["verb"] for line in service.log if line["event"] == "control.changed"]
+    changes = [str(line["verb"]) for line in service.log if line["event"] == "control.changed"]
     assert sorted(changes) == ["drain", "hedge", "log-level", "targets", "tools"]
     assert service.log[-1]["event"] == "control.changed"  # the level is error
     assert not (tmp_path / "ctl.sock").exists()

@@ -176,7 +176,8 @@ class Meter(Part):
             is_waiting = record.outcome is Outcome.DISCONNECTED and record.first_words_at is None
             call.is_left_waiting = is_waiting and call.cut is None
         metrics.turns[record.prompt.value, outcome].inc()
-        metrics.first_chunk[_first_chunk(record)].inc()
+        if record.prompt is not Prompt.GREETING:
+            metrics.first_chunk[_first_chunk(record)].inc()
         self._lines.frames_out["words"].inc(record.chunks)
         if record.held_at is not None:
             metrics.holds.inc()
@@ -200,10 +201,11 @@ class Meter(Part):
         if record.first_words_at is None:
             return
         metrics = self._turns
-        metrics.first_words[record.prompt.value].observe(record.first_words_at - record.asked_at, turn.exemplar)
         metrics.audible_gap.observe(record.audible_gap)
-        if record.first_sentence_at is not None and record.prompt is not Prompt.GREETING:
-            metrics.first_sentence.observe(record.first_sentence_at - record.asked_at, turn.exemplar)
+        if record.prompt is not Prompt.GREETING:
+            metrics.first_words[record.prompt.value].observe(record.first_words_at - record.asked_at, turn.exemplar)
+            if record.first_sentence_at is not None:
+                metrics.first_sentence.observe(record.first_sentence_at - record.asked_at, turn.exemplar)
         self._compare(turn, record)
 
     def _compare(self, turn: SeenTurn, record: TurnRecord) -> None:

@@ -54,7 +54,7 @@ class TurnMetrics:
         text = "Settled turns. Interrupt rate = interrupted / (completed + interrupted)."
         turns = counter("cuebox_turns_total", text, "prompt", "outcome")
         self.turns = each(turns, [prompt.value for prompt in Prompt], [outcome.value for outcome in Outcome])
-        text = "Turns by what became of their first words. The objective counts sent and failed; a fallback is failed."
+        text = "Turns but greetings, by their first words. The objective counts sent and failed, as fallbacks are."
         self.first_chunk = of(counter("cuebox_turn_first_chunk_total", text, "result"), FIRST_CHUNK)
         self.failures = of(counter("cuebox_turn_failures_total", "Turns that failed, by why.", "reason"), REASONS)
         text = "Completed and interrupted turns: could what was heard be aligned with what was said?"
@@ -71,8 +71,9 @@ class TurnMetrics:
             return Histogram(name, text, labels, registry=registry, buckets=edges)
 
         name = "cuebox_turn_time_to_first_chunk_seconds"
-        text = "From the request to the answer's first words, handed to the line. Holds and fallbacks are no answer."
-        self.first_words = of(histogram(name, text, SECONDS, "prompt"), [prompt.value for prompt in Prompt])
+        text = "From the request to the first words of an answer, handed over: no hold, no fallback, no greeting."
+        answered = [prompt.value for prompt in Prompt if prompt is not Prompt.GREETING]  # which asks no model
+        self.first_words = of(histogram(name, text, SECONDS, "prompt"), answered)
         name = "cuebox_turn_time_to_first_sentence_seconds"
         text = "From the request to the answer's first sentence, when the platform begins to speak. Without greetings."
         self.first_sentence = histogram(name, text, SECONDS)

@@ -69,7 +69,8 @@ async def started(plan: Plan) -> AsyncIterator[Host]:
     model_port, port = _free_port(), _free_port()
     model_url = f"http://127.0.0.1:{model_port}/v1"
     unguarded = {"CUEBOX_PATH_SECRET": "", "CUEBOX_ALLOWED_IPS": "", "CUEBOX_MAX_CALLS": "100000"}
-    own = {"HOST": "127.0.0.1", "PORT": f"{port}", "CUEBOX_LOG_FORMAT": "json", **unguarded}
+    own = {"HOST": "127.0.0.1", "PORT": f"{port}", "CUEBOX_LOG_FORMAT": "json", "CUEBOX_CONTROL_SOCKET": "off"}
+    own |= unguarded
     key = {"OPENAI_API_KEY": "stand-in", "OPENAI_BASE_URL": model_url}
     environ = {"CUEBOX_AGENT": "receptionist", "CUEBOX_METRICS_PORT": "0", **os.environ, **own, **key}
     async with (

@@ -1,11 +1,16 @@
 """Tools and actions that an operator switched off."""
 
+from pathlib import Path
+
 import msgspec
 
-from service.agents.folder import Script
+from service.agents.folder import Script, read_folder
+from service.agents.library import Library, Shelved
+from service.agents.prompted import PromptedAgent
 from service.conversation.parts import HangUp
 from tests.agents.diary import BOOK, CANCEL, Diary
-from tests.agents.stage import Stage, calls, folder_of, said
+from tests.agents.folders import written
+from tests.agents.stage import NOON, Stage, calls, folder_of, said
 from tests.virtual import run
 
 
@@ -38,3 +43,14 @@ def test_an_action_that_is_switched_off_does_not_happen() -> None:
     stage = run(play())
     assert said(stage.parts) == "I stay."
     assert not any(isinstance(part, HangUp) for part in stage.parts)
+
+
+async def test_an_agent_that_follows_its_files_stays_switched_and_traced(tmp_path: Path) -> None:
+    path = written(tmp_path / "desk")
+    agent = PromptedAgent(read_folder(path), None, lambda: NOON, lambda _, __: "00-1")
+    library = Library({"desk": Shelved(agent)}, {"desk": 1.0}, lambda *_: None)
+    (path / "prompt.md").write_text("You are changed.")
+    await library.refresh()
+    taker = library.pick("call_1").agent
+    assert isinstance(taker, PromptedAgent)
+    assert (taker is agent, taker.switches is agent.switches, taker.trace is agent.trace) == (False, True, True)

@@ -39,7 +39,7 @@ async def change_by_hand(subject: Subject) -> None:
     for how in ("off", "on"):
         await asyncio.sleep(2)
         command = (sys.executable, "-m", "service", "ctl", "hedge", how)
-        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, "PORT": str(subject.port)})
+        process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **subject._environ})
         assert await process.wait() == 0
 
 
@@ -61,7 +61,8 @@ def prometheus(tempo: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
         skip = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         skip("Prometheus and Alertmanager are not installed")
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": tempo.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    subject = Subject("cuebox", {**DESK, **endpoint, "CUEBOX_TRACE_SHARE": "1"})
+    own = {"CUEBOX_TRACE_SHARE": "1", "CUEBOX_CONTROL_SOCKET": str(folder / "control.sock")}
+    subject = Subject("cuebox", {**DESK, **endpoint, **own})
     subject.model.script = Script(first_token_after=0.05, gap=0.02)
     subject.model.scripts += [looking_up(port) for port in (subject.port, 9)] * 5
     subject.model.chances = Chances(*FAULTS)
@@ -99,12 +100,14 @@ LAST_WEEK = {"cuebox-interruptions, Interrupted turns, B", "CueboxCostDoubled", 
 HERE = {place: expr for place, expr in queries().items() if "fly_" not in expr and place not in LAST_WEEK}
 """All but those on another host's series, and on those of last week."""
 DRAWN = {place: expr for place, expr in HERE.items() if place.startswith("cuebox-")}
+AT_TIMES = {f"cuebox-platform, Machines that drain, {query}" for query in "BC"}
+"""What a panel shows only while it lasts."""
 WATCHED = {place: expr for place, expr in HERE.items() if place not in DRAWN}
 
 
 @pytest.mark.parametrize(("place", "expr"), DRAWN.items(), ids=DRAWN)
 def test_a_panel_shows_something(place: str, expr: str, prometheus: Prometheus) -> None:
-    assert prometheus.finds(asked_by_grafana(expr))
+    assert prometheus.finds(without_thresholds(expr) if place in AT_TIMES else asked_by_grafana(expr))
 
 
 @pytest.mark.parametrize(("place", "expr"), WATCHED.items(), ids=WATCHED)
@@ -114,6 +117,7 @@ def test_a_rule_or_a_runbook_finds_what_it_compares(place: str, expr: str, prome
 
 def test_what_is_not_there_is_not_found(prometheus: Prometheus) -> None:
     assert len(DRAWN) > 60
+    assert set(DRAWN) > AT_TIMES
     assert len(WATCHED) > 60
     assert not prometheus.finds("cuebox_turns_totals")
     assert not prometheus.finds('cuebox_turns_total{outcome="error"}')
@@ -126,5 +130,5 @@ async def test_exemplars_lead_to_traces_that_were_sent(prometheus: Prometheus, t
     found = prometheus.ask("query_exemplars", query='{__name__=~"cuebox_.+"}', start=now - 120, end=now)
     ids = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
     assert {series["seriesLabels"]["__name__"] for series in found} >= EXEMPLARS
-    assert len(ids) > 10
+    assert len(ids) > 5
     await tempo.until(lambda got: ids <= {span.trace_id for span in got.spans})

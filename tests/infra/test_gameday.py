@@ -104,7 +104,7 @@ def test_without_prometheus_it_says_so_and_fails_in_ci(
 
 
 def test_game_day_says_what_is_not_played(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "drain" in shown(Finding("nothing", "", None))
+    assert "CueboxCallsVanished" in shown(Finding("nothing", "", None))
     assert gameday.SHORTER == 60
 
 

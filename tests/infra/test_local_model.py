@@ -72,7 +72,9 @@ async def test_closing_a_stream_midway_frees_its_slot(llm: AsyncOpenAI, base_url
 
 
 async def test_a_call_is_answered_by_a_real_model_and_the_end_of_its_line_frees_the_slot(base_url: str) -> None:
-    settings = Settings(openai_api_key="local", openai_base_url=base_url, model=MODEL)
+    settings = Settings(
+        agent="plain", agents_dir="infra/bench_agents", openai_api_key="local", openai_base_url=base_url, model=MODEL
+    )
     async with serving(settings=settings) as service, service.line() as line:
         await line.greeted()
         await line.ask(1, "Hello.", "Tell me a long story about a dog.")

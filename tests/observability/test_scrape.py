@@ -104,7 +104,7 @@ async def test_turns_of_every_outcome_are_found_by_prometheus_in_both_formats() 
     outcomes = ("completed", "interrupted", "superseded", "failed", "disconnected")
     assert [after.at(turns, "caller_spoke", outcome) for outcome in outcomes] == [1, 1, 1, 1, 1]
     assert after.at("cuebox_turn_failures_total", "KeyRejected") == 1
-    assert [after.at("cuebox_turn_first_chunk_total", result) for result in ("sent", "failed")] == [3, 1]
+    assert [after.at("cuebox_turn_first_chunk_total", result) for result in ("sent", "failed")] == [2, 1]
     assert after.at("cuebox_cancel_to_silence_seconds_count") == 1
     assert after.at("cuebox_overhead_seconds_bucket", "0.5") == 2
     attempts = ("cuebox_model_attempts_total", "gpt-4.1", "gpt-4.1", "first")
