@@ -158,7 +158,7 @@ def _routes(
     door = Door(
         access,
         Seats(settings.max_calls, calls),
-        lambda: drain.is_open,
+        lambda call_id: drain.is_open or call_id in calls,  # one that is here may go on, on another line too
         tells_busy=settings.when_full == "busy",
         frames_per_second=settings.max_frames_per_second,
         on_refusal=telemetry.refused,

@@ -55,8 +55,8 @@ class Door:
 
     access: Access
     seats: Seats
-    is_open: Callable[[], bool]
-    """Whether any calls may come."""
+    is_open: Callable[[str], bool]
+    """Whether this call may come."""
     tells_busy: bool = False
     """Whether one for which there is no room is told so, instead of being refused."""
     frames_per_second: float = 0.0
@@ -124,7 +124,7 @@ def _admitted(socket: Socket, agents: Container[object], door: Door) -> tuple[st
     if not CALL_ID.fullmatch(call_id) or (agent and agent not in agents):
         why = f"The address of a call is /{base}/[an agent's name/] and its id: 1 to 128 of A-Z a-z 0-9 _ -"
         raise Refused(404, "refused_path", why)
-    if not door.is_open():
+    if not door.is_open(call_id):
         why = "This process is about to end: dial again, and another takes the call"
         raise Refused(503, "refused_draining", why)
     return base, agent, call_id

@@ -15,7 +15,7 @@ import uvicorn
 from litestar import Litestar
 
 from service.settings import Settings, SettingsError
-from service.transport import CuttableWebSocket
+from service.transport import BoundedHttp, CuttableWebSocket
 
 
 class WayOut(Protocol):
@@ -64,6 +64,7 @@ def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -
     """A server for the app. One process, one worker: a call lives in one process."""
     config = uvicorn.Config(
         app,
+        http=BoundedHttp,
         ws=CuttableWebSocket,
         ws_max_size=settings.max_frame_bytes,
         ws_ping_interval=None,  # its keepalive closes with 1011, which ends the call (A13)

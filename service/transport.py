@@ -1,8 +1,13 @@
-"""uvicorn's WebSocket protocol, minus the close codes: any code that we send ends the call at the platform (A13)."""
+"""uvicorn's protocols: WebSocket minus the close codes, as any code that we send ends the call at the platform (A13).
 
+And HTTP with bounds on what anybody may send before we know who it is.
+"""
+
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import apply_mask  # type: ignore[attr-defined]  # its version in C, where there is one
 from websockets.http11 import Request
@@ -10,10 +15,56 @@ from websockets.http11 import Request
 EXTENSION = "cuebox"
 """The ASGI extension under which a handler finds its `CuttableWebSocket`."""
 
+HEAD_WITHIN = 10.0
+"""Seconds for a request's head to come. Its body, where it has one, is waited for by whoever reads it."""
+
+MOST_HEAD = 64 * 1024
+"""Bytes of a head, and some of what comes with them."""
+
 _FINAL_TEXT = 0x81
 _IS_MASKED = 0x80
 _SHORTEST = 6
 """Bytes of a masked frame with nothing in it."""
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Cuts a connection whose request does not begin as one: uvicorn would wait, and keep what comes, for ever."""
+
+    _hurry: asyncio.TimerHandle | None = None
+    _size = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's signature
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._hurry is not None:
+            self._size += len(data)
+            if self._size > MOST_HEAD:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._hurry is None:  # a further request on the same connection
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._has_come()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_come()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._size = 0
+        self._hurry = self.loop.call_later(HEAD_WITHIN, self.transport.abort)
+
+    def _has_come(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
 
 
 class CuttableWebSocket(WebSocketsSansIOProtocol):

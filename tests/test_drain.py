@@ -18,7 +18,7 @@ from service.drain import GRACE_SECONDS, Drain
 from service.session import Session
 from tests.conformance.test_tools_elsewhere import process
 from tests.fakes import FakeLine, Witness
-from tests.live import ScriptedAgent, Service
+from tests.live import ScriptedAgent, Service, serving
 from tests.test_app import get
 from tests.test_session import POLICY, request
 
@@ -209,6 +209,25 @@ async def test_a_signal_refuses_new_calls_and_lets_the_old_ones_end(kind: signal
         async with asyncio.timeout(3):
             await line.socket.close(1000)
             assert await running.wait() == 0
+
+
+async def test_a_call_that_is_here_may_dial_again_until_it_is_let_go() -> None:
+    async with serving() as service:
+        async with service.line() as line:
+            await line.greeted()
+            service.app.state.drain.begin(60)
+            line.cut()
+        async with asyncio.timeout(2):
+            while service.calls.connected:
+                await asyncio.sleep(0.01)
+        async with service.line() as again:
+            assert (await again.frame())["response_type"] == "config"
+            await again.ask(1, "Hello.", "Are you there?")
+            assert await again.answer(1)
+            assert await refusal_of(service) == 503
+        service.calls.let_go(amid_turns=True)
+        with pytest.raises(InvalidStatus, match="503"):
+            await service.line().__aenter__()
 
 
 async def test_at_the_deadline_the_line_is_cut_without_a_code_and_the_process_ends_well() -> None:

@@ -178,7 +178,7 @@ def _sentence(url: str, error: Exception) -> str:
     parts = urlsplit(url)
     match error:
         case InvalidStatus():
-            return _refusal(parts.netloc, parts.path.rpartition("/")[0], error.response.status_code)
+            return _refusal(parts.netloc, parts.path, error.response.status_code)
         case ConnectionRefusedError():
             return f"Nothing answers at {parts.netloc}. Is the service running? Start it with: cuebox serve"
         case socket.gaierror():
@@ -192,8 +192,10 @@ def _sentence(url: str, error: Exception) -> str:
 
 
 def _refusal(host: str, path: str, status: int) -> str:
+    base, slash, _ = path.rpartition("/")[0].removeprefix("/").partition("/")
+    where = f"/{base}/…" if slash else f"/{base}"  # what stands behind the base may be a secret
     why = {
-        404: f"nothing takes calls at {path or '/'}; Cuebox does at /llm-websocket",
+        404: f"nothing takes calls at {where}; Cuebox does at /llm-websocket",
         401: "it wants a secret in the address",
         403: "it does not let you in; a secret in the address may be missing or wrong",
     }

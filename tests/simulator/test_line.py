@@ -193,6 +193,14 @@ async def test_a_refusal_says_what_to_do(status: int, sentence: str) -> None:
             await Caller(f"ws://127.0.0.1:{port}/x/call_1").line.play(attempts=1)
 
 
+async def test_a_refusal_does_not_tell_the_secret_of_the_address() -> None:
+    async with serve(_never, "127.0.0.1", 0, process_request=lambda line, _: line.respond(404, "")) as listening:
+        port = next(iter(listening.sockets)).getsockname()[1]
+        with pytest.raises(NotConnected, match="nothing takes calls at /llm-websocket/…; Cuebox") as refused:
+            await Caller(f"ws://127.0.0.1:{port}/llm-websocket/a-secret/call_1").line.play(attempts=1)
+        assert "a-secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
