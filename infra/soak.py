@@ -90,6 +90,7 @@ async def service(model_url: str, samples: list[Sample]) -> AsyncIterator[str]:
     assert lines is not None  # noqa: S101  a pipe was asked for
     if not (address := (await lines.readline()).decode().strip()):
         raise RuntimeError("The service did not start.")
+    samples.append(Sample(**json.loads(await lines.readline())))
 
     async def take_down() -> None:
         while line := await lines.readline():
@@ -108,9 +109,9 @@ async def soak(minutes: float, calls: int, seconds: float = ROUND) -> tuple[list
     """Play rounds for so long. Returns the samples, the errors by name, and how many turns were asked."""
     samples: list[Sample] = []
     errors: dict[str, int] = {}
-    turns, until = 0, time.monotonic() + 60 * minutes
+    turns = 0
     async with StandInModel() as model, service(model.base_url, samples) as address:
-        plan = Plan(calls=calls, seconds=seconds)
+        plan, until = Plan(calls=calls, seconds=seconds), time.monotonic() + 60 * minutes
         while time.monotonic() < until:
             run = await measure(plan, Host(f"ws://{address}/llm-websocket"))
             gc.collect()
