@@ -127,7 +127,7 @@ def create_app(settings: Settings, agent: Agent | None = None, control_at: Path 
         logging_config=None,
         state=State(
             {"calls": calls, "drain": drain, "agents": library.names, "without_model": choice.without_model}
-            | {"metrics": telemetry.metrics, "spans": telemetry.spans}
+            | {"metrics": telemetry.metrics, "spans": telemetry.spans, "watch": telemetry.watch}
         ),
     )
 

@@ -24,7 +24,7 @@ class Drain:
         """`seconds` is how long calls may go on; after `idle_exit` seconds without any, 0 for never, it is over."""
         self._calls = calls
         self._seconds, self._idle_exit = seconds, idle_exit
-        self._now = now
+        self.now = now
         self._idle_since: float | None = None
         self._began = self._until = 0.0
         self._is_told = False
@@ -33,17 +33,17 @@ class Drain:
     @property
     def seconds_left(self) -> float:
         """Until the lines of those that are still here are cut; NaN while it is open."""
-        return math.nan if self.is_open else max(0.0, self._until - self._now())
+        return math.nan if self.is_open else max(0.0, self._until - self.now())
 
     def begin(self, seconds: float | None = None) -> None:
         """Let no new call in, and those that are here go on for so long. Once more: so long from now."""
-        self._began = self._now()
+        self._began = self.now()
         self._until = self._began + (self._seconds if seconds is None else seconds)
         self._is_told = self.is_open = False
 
     def is_over(self) -> bool:
         """Whether the process may end now. What is due is done."""
-        now, log = self._now(), structlog.get_logger()
+        now, log = self.now(), structlog.get_logger()
         if self.is_open:
             return self._is_idle_for_long(now)
         here = self._calls.connected

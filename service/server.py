@@ -17,6 +17,9 @@ from litestar import Litestar
 from service.settings import Settings, SettingsError
 from service.transport import BoundedHttp, CuttableWebSocket
 
+LAST_SECONDS = 9.0
+"""How long the process may take to end once no call is left, agents' errands and the last spans included."""
+
 
 class WayOut(Protocol):
     """How the process ends while it holds calls."""
@@ -58,6 +61,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tidy up. What never comes to its end, such as an agent's own `close`, would keep off all further signals."""
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            logging.getLogger(__name__).warning("not all could be closed in time; the process ends without it")
 
 
 def server_of(app: Litestar, settings: Settings, on_ready: Callable[[], None]) -> Server:

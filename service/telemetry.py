@@ -60,9 +60,11 @@ def create_telemetry(
     metrics = _metrics(settings, voice, loop, agents, targets, tools=tools) if settings.metrics_port else None
     spans, tracer = _traces(settings, next(iter(agents)), providers, metrics) if settings.is_traced else (None, None)
     trace_of_call = (lambda _: None) if tracer is None else tracer.trace_of_call
-    log = CallLog(voice.assumption_broken_by, log_content=settings.log_content, trace_of_call=trace_of_call)
-    first: list[Part] = [] if tracer is None else [tracer]  # it tells the others what is kept
     prices = _prices(settings)
+    log = CallLog(
+        voice.assumption_broken_by, log_content=settings.log_content, trace_of_call=trace_of_call, prices=prices
+    )
+    first: list[Part] = [] if tracer is None else [tracer]  # it tells the others what is kept
     if metrics is None:
         guard = _guard(settings, prices, lambda _: None)
         return Telemetry(Watch([*first, log, FlightRecorder(), guard], tools=tools), loop, guard, spans=spans)

@@ -10,7 +10,7 @@ from service.calls import Calls
 from service.conversation.call import CallDetails, CallRecord, Ending
 from service.conversation.parts import Aside, Interjection
 from service.session import Session
-from tests import virtual
+from service.virtual import loop as virtual
 from tests.fakes import FakeLine, Witness
 from tests.live import ScriptedAgent
 from tests.test_session import POLICY, greets

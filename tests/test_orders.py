@@ -25,11 +25,11 @@ from service.observability.logs import configure_logs, log_level
 from service.observability.onlooking import Roster
 from service.observability.watch import Watch
 from service.orders import Order, Orders, Refused
+from service.virtual.loop import run
 from tests.agents.diary import Diary
 from tests.agents.stage import NOON, folder_of
 from tests.fakes import AttemptMemory
 from tests.llm.scripted import Scripted
-from tests.virtual import run
 
 Line = dict[str, Any]
 

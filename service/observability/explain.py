@@ -6,7 +6,6 @@ are is shown as it stands.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,8 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from service.reporting.facts import ToolSpan, TurnFacts
+from service.reporting.log_lines import CallEnded, LateTools, known, moment_of, read_line
+
 _ENVELOPE = ("timestamp", "level", "event", "call_id")
-_WRAPPERS = ("message", "log")  # of collectors that make JSON of a line: `fly logs --json`, Docker's files
 _GOOD, _BAD, _ODD, _QUIET = "green", "red", "yellow", "dim"
 _STYLES = {"completed": _GOOD, "failed": _BAD, "interrupted": _ODD}
 
@@ -31,65 +32,9 @@ class CallUnknown(Exception):
         """Calls that the log does know, the latest last."""
 
 
-_Tool = tuple[str, str, int | None]
-"""Its name, its result, and the milliseconds that it took."""
-
-
-class _Turn(Struct):
-    turn_id: int
-    turn_index: int
-    prompt: str
-    outcome: str
-    reason: str | None = None
-    time_to_first_chunk: float | None = None
-    time_to_first_sentence: float | None = None
-    duration: float | None = None
-    settled_after: float = 0.0
-    held: bool = False
-    fallback: str | None = None
-    audible_gap: float = 0.0
-    words_said: int = 0
-    words_heard: int = 0
-    heard_unknown: bool = False
-    target: str | None = None
-    model_time_to_first_words: float | None = None
-    caller_said: str = ""
-    agent_said: str = ""
-    trace_id: str | None = None
-    traced: bool = False
-    tools: list[_Tool] = []
-    knowledge: str | None = None
-    passages: int = 0
-    knowledge_waited: float = 0.0
-    action: str | None = None
-    rescued: bool = False
-
-
-class _Late(Struct):
-    turn_id: int
-    tools: list[_Tool]
-
-
 class _Flight(Struct):
     why: str
     frames: list[tuple[float, str, str, int | None, int]]
-
-
-class _Ended(Struct):
-    turns: dict[str, int]
-    duration: float | None = None
-    lines: int = 1
-    oddities: dict[str, int] = {}
-    trace_id: str | None = None
-    agent: str = ""
-
-
-_KINDS: Mapping[str, type[Struct]] = {
-    "turn.settled": _Turn,
-    "call.flight": _Flight,
-    "tool.outlived_turn": _Late,
-    "call.ended": _Ended,
-}
 
 
 @dataclass(slots=True)
@@ -105,9 +50,9 @@ def explain(lines: Iterable[str], call_id: str) -> RenderableType:
     others: dict[str, None] = {}
     found: list[tuple[float, dict[str, Any]]] = []
     for line in lines:
-        facts = _facts_of(line)
+        facts = read_line(line)
         if facts.get("call_id") == call_id:
-            found.append((_moment_of(facts, found[-1][0] if found else 0.0), facts))
+            found.append((moment_of(facts, found[-1][0] if found else 0.0), facts))
         elif isinstance(other := facts.get("call_id"), str):
             others.pop(other, None)
             others[other] = None
@@ -117,44 +62,24 @@ def explain(lines: Iterable[str], call_id: str) -> RenderableType:
     return Group(*_headline(call_id, [facts for _, facts in found]), _drawn(entries))
 
 
-def _facts_of(line: str) -> dict[str, Any]:
-    at = line.find('{"')  # a collector's own labels may stand in braces
-    try:
-        facts = msgspec.json.decode(line[at:].rstrip()) if at >= 0 else None
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    if not isinstance(facts, dict):
-        return {}
-    wrapped = next((facts[name] for name in _WRAPPERS if isinstance(facts.get(name), str)), "")
-    return facts if isinstance(facts.get("event"), str) else _facts_of(wrapped)
-
-
-def _moment_of(facts: Mapping[str, Any], before: float) -> float:
-    try:
-        return datetime.fromisoformat(facts["timestamp"]).timestamp()
-    except (KeyError, TypeError, ValueError):
-        return before
-
-
 def _entries(found: Iterable[tuple[float, dict[str, Any]]]) -> Iterator[_Entry]:
     for moment, facts in found:
-        match _known(facts):
-            case _Turn() as turn:
+        match known(facts) or _flight_of(facts):
+            case TurnFacts() as turn:
                 yield _of_turn(moment, turn)
-            case _Late() as late:
+            case LateTools() as late:
                 yield _Entry(moment, f"of turn {late.turn_id}: {_used(late.tools)}")
             case _Flight() as flight:
                 yield _of_flight(moment, flight)
-            case _Ended():
+            case CallEnded():
                 pass  # the headline tells
             case _:
                 yield _of_other(moment, facts)
 
 
-def _known(facts: Mapping[str, Any]) -> Struct | None:
-    kind = _KINDS.get(facts["event"])
+def _flight_of(line: Mapping[str, Any]) -> _Flight | None:
     try:
-        return None if kind is None else msgspec.convert(facts, kind)
+        return msgspec.convert(line, _Flight) if line["event"] == "call.flight" else None
     except msgspec.ValidationError:
         return None
 
@@ -162,7 +87,7 @@ def _known(facts: Mapping[str, Any]) -> Struct | None:
 def _headline(call_id: str, lines: Iterable[Mapping[str, Any]]) -> list[Text]:
     text = Text(f"Call {_plain(call_id)}", style="bold")
     for facts in lines:
-        if isinstance(ended := _known(facts), _Ended):
+        if isinstance(ended := known(facts), CallEnded):
             turns = ", ".join(f"{count} {_plain(outcome)}" for outcome, count in ended.turns.items()) or "none"
             told = [
                 f"agent {_plain(ended.agent)}" if ended.agent else "",
@@ -176,7 +101,7 @@ def _headline(call_id: str, lines: Iterable[Mapping[str, Any]]) -> list[Text]:
     return [text]
 
 
-def _of_turn(moment: float, turn: _Turn) -> _Entry:
+def _of_turn(moment: float, turn: TurnFacts) -> _Entry:
     why = "" if turn.reason is None else f" ({turn.reason})"
     heard = f"{'?' if turn.heard_unknown else turn.words_heard} of {turn.words_said} words heard"
     first = [
@@ -202,12 +127,12 @@ def _of_turn(moment: float, turn: _Turn) -> _Entry:
     return _Entry(moment - turn.settled_after, text, _STYLES.get(turn.outcome, ""), details)
 
 
-def _used(tools: list[_Tool]) -> str:
-    times = ((name, result, "" if ms is None else f" after {ms / 1000:.2f} s") for name, result, ms in tools)
-    return "; ".join(f"tool {name}: {result}{took}" for name, result, took in times)
+def _used(tools: Iterable[ToolSpan]) -> str:
+    times = ((tool, "" if tool.took is None else f" after {tool.took / 1000:.2f} s") for tool in tools)
+    return "; ".join(f"tool {tool.name}: {tool.result}{took}" for tool, took in times)
 
 
-def _sought(turn: _Turn) -> str:
+def _sought(turn: TurnFacts) -> str:
     if turn.knowledge is None:
         return ""
     waited = f", waited for {turn.knowledge_waited:.2f} s" if turn.knowledge_waited >= 0.01 else ""  # noqa: PLR2004

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -20,9 +21,11 @@ from service.conversation.call import CallRecord, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import Event, Oddity
 from service.conversation.verdict import Hearsay, LineMissed, WebhookPosted
+from service.llm.model import Usage
 from service.llm.records import AttemptRecord, Cause, Result
 from service.observability.faults import innermost, where
 from service.observability.frames import ACTIONS
+from service.observability.prices import Price
 from service.observability.tools import BROKEN, SeenTool, told
 from service.observability.watch import Part, SeenTurn, ServedBy
 from service.observability.words import Words
@@ -120,6 +123,7 @@ class CallLog(Part):
         *,
         log_content: bool = False,
         trace_of_call: Callable[[str], str | None] = lambda _: None,
+        prices: Mapping[str, Price] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = structlog.get_logger()
@@ -127,6 +131,7 @@ class CallLog(Part):
         self._words = Words() if log_content else None
         self.hears_chunks = log_content
         self._trace_of_call = trace_of_call
+        self._prices = prices
         self._clock = clock
         self._refused: dict[str, tuple[float, int]] = {}
         self._agents: dict[str, dict[str, object]] = {}
@@ -152,8 +157,31 @@ class CallLog(Part):
         said = {} if self._words is None else self._words.said(turn.call_id)
         trace = {} if turn.trace is None else {"trace_id": turn.trace.hex, "traced": turn.exemplar is not None}
         agent = self._agents.get(turn.call_id, {})
-        about = {**agent, **trace, **_turn(record), **_model(turn), **_agents_work(turn), **said}
+        about = {**agent, **trace, **_turn(record), **self._model(turn, record), **_agents_work(turn, record), **said}
         self._log.info("turn.settled", call_id=turn.call_id, **about)
+
+    def _model(self, turn: SeenTurn, record: TurnRecord) -> dict[str, object]:
+        """What came of the attempts that are over by now; those that were not usual have lines of their own, too."""
+        told: dict[str, object] = {"attempts": len(turn.attempts)}
+        answer = next((attempt for attempt in turn.attempts if attempt.result is Result.ANSWERED), None)
+        if answer is not None:
+            first_words = _seconds(answer.asked_at, answer.first_words_at)
+            told |= {"target": answer.target, "model_time_to_first_words": first_words}
+        if turn.attempts:
+            told["model_attempts"] = [_attempt(attempt, record.asked_at) for attempt in turn.attempts]
+        return told | self._spent([attempt for attempt in turn.attempts if attempt.usage is not None])
+
+    def _spent(self, counted: list[AttemptRecord]) -> dict[str, object]:
+        """`cost` is in dollars, and not told where one of the models has no price."""
+        if not counted:
+            return {}
+        usages = [attempt.usage or Usage() for attempt in counted]
+        told: dict[str, object] = {
+            "tokens": {kind: sum(getattr(usage, kind) for usage in usages) for kind in ("input", "cached", "output")}
+        }
+        prices = [self._prices.get(attempt.model) for attempt in counted]
+        costs = [price.of(usage) for price, usage in zip(prices, usages, strict=True) if price is not None]
+        return told | ({"cost": round(sum(costs), 7)} if len(costs) == len(counted) else {})
 
     def used(self, tool: SeenTool, turn: SeenTurn) -> None:
         """One that failed, or outlived its turn: the turn's line has all others."""
@@ -162,7 +190,7 @@ class CallLog(Part):
             about = {"turn_index": turn.index, "tool": tool.name, "result": tool.result, "error": error}
             self._log.warning("tool.failed", call_id=turn.call_id, **about)
         if turn.record is not None:
-            about = {"turn_id": turn.turn_id, "turn_index": turn.index, "tools": told([tool])}
+            about = {"turn_id": turn.turn_id, "turn_index": turn.index, "tools": told([tool], turn.record.asked_at)}
             self._log.info("tool.outlived_turn", call_id=turn.call_id, **about)
 
     def ended(self, call_id: str, record: CallRecord | None) -> None:
@@ -245,6 +273,7 @@ def _turn(turn: TurnRecord) -> dict[str, object]:
         "duration": _seconds(turn.asked_at, turn.final_at),
         "settled_after": _seconds(turn.asked_at, turn.settled_at),
         "held": turn.held_at is not None,
+        "held_after": _seconds(turn.asked_at, turn.held_at),
         "fallback": turn.fallback.value if turn.fallback is not None else None,
         "audible_gap": round(turn.audible_gap, 4),
         "chunks": turn.chunks,
@@ -255,24 +284,21 @@ def _turn(turn: TurnRecord) -> dict[str, object]:
     }
 
 
-def _model(turn: SeenTurn) -> dict[str, object]:
-    """What came of the attempts that are over by now; those that were not usual have lines of their own."""
-    answer = next((attempt for attempt in turn.attempts if attempt.result is Result.ANSWERED), None)
-    told: dict[str, object] = {"attempts": len(turn.attempts)}
-    if answer is not None:
-        first_words = _seconds(answer.asked_at, answer.first_words_at)
-        told |= {"target": answer.target, "model_time_to_first_words": first_words}
-    return told
+def _attempt(attempt: AttemptRecord, asked_at: float) -> tuple[str, str, str, int, int | None, int]:
+    """Its target, cause and result; when it began, spoke first and ended, in milliseconds since the turn was asked."""
+    first = None if attempt.first_words_at is None else _ms(attempt.first_words_at - asked_at)
+    moments = _ms(attempt.asked_at - asked_at), first, _ms(attempt.ended_at - asked_at)
+    return attempt.target, attempt.cause.value, attempt.result.value, *moments
 
 
-def _agents_work(turn: SeenTurn) -> dict[str, object]:
+def _agents_work(turn: SeenTurn, record: TurnRecord) -> dict[str, object]:
     """Tools, knowledge and action of a turn, where it had them."""
-    work: dict[str, object] = {"tools": told(turn.tools)} if turn.tools else {}
+    work: dict[str, object] = {"tools": told(turn.tools, record.asked_at)} if turn.tools else {}
     if (sought := turn.knowledge) is not None:
         work |= {"knowledge": sought.result.value, "passages": len(sought.passages)}
         work |= {"knowledge_waited": round(sought.waited, 4)}
-    if turn.record is not None and turn.record.action is not None:
-        work |= {"action": ACTIONS[type(turn.record.action)], "rescued": turn.record.is_rescued}
+    if record.action is not None:
+        work |= {"action": ACTIONS[type(record.action)], "rescued": record.is_rescued}
     return work
 
 
@@ -287,3 +313,7 @@ def _call(call: CallRecord) -> dict[str, object]:
 
 def _seconds(start: float, end: float | None) -> float | None:
     return None if end is None else round(end - start, 4)
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)

@@ -47,6 +47,16 @@ def _result_of(answer: ToolAnswered | None) -> str:
     return answer.fault if answer.fault in RESULTS else UNKNOWN
 
 
-def told(tools: Iterable[SeenTool]) -> list[tuple[str, str, int | None]]:
-    """For a line of the log: each one's name, its result, and the milliseconds that it took."""
-    return [(tool.name, tool.result, None if tool.took is None else round(1000 * tool.took)) for tool in tools]
+def told(tools: Iterable[SeenTool], asked_at: float) -> list[tuple[str, str, int | None, int]]:
+    """For a line of the log: each one's name and result, the milliseconds that it took, and when it began.
+
+    That is milliseconds, too, since its turn was asked.
+    """
+    return [
+        (tool.name, tool.result, None if tool.took is None else _ms(tool.took), _ms(tool.asked_at - asked_at))
+        for tool in tools
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)

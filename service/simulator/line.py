@@ -1,4 +1,7 @@
-"""Plays Retell's side of a call over a real WebSocket: dials, sends, keeps time, and dials again as Retell does."""
+"""Plays Retell's side of a call over a line: dials, sends, keeps time, and dials again as Retell does.
+
+A line is a WebSocket, unless whoever plays the call hands over another way to dial.
+"""
 
 import asyncio
 import math
@@ -6,8 +9,10 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +29,33 @@ _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 class NotConnected(Exception):
     """Nobody took the call. The message is one plain sentence that says what to do."""
+
+
+class Socket(Protocol):
+    """A line that stands. Iterating reads its frames, until it is closed."""
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+    @property
+    def close_code(self) -> int | None:
+        """Of the server's close frame; 1006 or None when the line broke."""
+        ...
+
+    async def send(self, frame: str) -> None:
+        """Hand over one frame. On a closed line it is lost."""
+        ...
+
+    async def close(self, code: int) -> None:
+        """Close it in good order."""
+        ...
+
+    def abort(self) -> None:
+        """Cut it."""
+        ...
+
+
+Dial = Callable[[], Awaitable[Socket]]
+"""Opens a line. Raises NotConnected."""
 
 
 def url_of_call(url: str, call_id: str) -> str:
@@ -49,14 +81,15 @@ def fresh_call_id() -> str:
 class SimulatedLine:
     """A RetellCall on the network. `see` is shown every step, in order, as it happens; `close_codes` are its lines'."""
 
-    def __init__(self, call: RetellCall, url: str, see: Callable[[Step], None] = lambda _: None) -> None:
+    def __init__(self, call: RetellCall, dial: str | Dial, see: Callable[[Step], None] = lambda _: None) -> None:
+        """`dial` is the address of the call, or another way to a line."""
         self.call = call
         self.close_codes: list[int] = []
         self.now = asyncio.get_running_loop().time
-        self._url = url
+        self._open_line = partial(dial_websocket, dial) if isinstance(dial, str) else dial
         self._see = see
         self._woken = asyncio.Event()
-        self._line: _Socket | None = None
+        self._line: _Writer | None = None
         self._dialling: asyncio.Timeout | None = None
 
     def carry_out(self, steps: Sequence[Step]) -> None:
@@ -71,39 +104,38 @@ class SimulatedLine:
 
     async def play(self, *, attempts: int = ATTEMPTS) -> str:
         """Hold the call to its end, and return the reason. Raises NotConnected when it cannot begin."""
-        connection = await self._dial_until_ended(attempts)
+        socket = await self._dial_until_ended(attempts)
         async with asyncio.TaskGroup() as tasks:
             clock = tasks.create_task(self._keep_time())
-            while connection is not None:
-                await self._hold(connection)
-                connection = None if self.call.ended else await self._dial_again()
+            while socket is not None:
+                await self._hold(socket)
+                socket = None if self.call.ended else await self._dial_again()
             clock.cancel()
         return self.call.ended or ""
 
-    async def _hold(self, connection: ClientConnection) -> None:
+    async def _hold(self, socket: Socket) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._line = _Socket(connection, tasks)
+                self._line = _Writer(socket, tasks)
                 self.carry_out(self.call.open(self.now()))
-                with suppress(ConnectionClosed):
-                    async for frame in connection:
-                        self.carry_out(self.call.receive(frame, self.now()))
+                async for frame in socket:
+                    self.carry_out(self.call.receive(frame, self.now()))
                 self._line.stop()
         finally:
             self._line = None
-            connection.transport.abort()  # no more than a formality, unless this was cancelled
-        code = connection.close_code
+            socket.abort()  # no more than a formality, unless this was cancelled
+        code = socket.close_code
         self.close_codes.append(BROKEN if code is None else code)
         self.carry_out(self.call.line_closed(self.close_codes[-1], self.now()))
 
-    async def _dial_again(self) -> ClientConnection | None:
+    async def _dial_again(self) -> Socket | None:
         try:
             return await self._dial_until_ended(ATTEMPTS)
         except NotConnected:
             self.carry_out(self.call.line_lost())
             return None
 
-    async def _dial_until_ended(self, attempts: int) -> ClientConnection | None:
+    async def _dial_until_ended(self, attempts: int) -> Socket | None:
         """None when the caller hung up meanwhile. Raises NotConnected."""
         try:
             async with asyncio.timeout(None) as self._dialling:
@@ -113,21 +145,14 @@ class SimulatedLine:
         finally:
             self._dialling = None
 
-    async def _dial(self, attempts: int) -> ClientConnection:
+    async def _dial(self, attempts: int) -> Socket:
         while True:
             attempts -= 1
             try:
-                return await connect(
-                    self._url,
-                    open_timeout=OPEN_TIMEOUT,
-                    ping_interval=None,  # Retell pings with frames of its own
-                    compression=None,
-                    max_size=None,
-                    close_timeout=1,
-                )
-            except (OSError, WebSocketException) as error:
+                return await self._open_line()
+            except NotConnected:
                 if attempts < 1:
-                    raise NotConnected(_sentence(self._url, error)) from error
+                    raise
             await asyncio.sleep(ATTEMPT_EVERY)
 
     async def _keep_time(self) -> None:
@@ -141,14 +166,14 @@ class SimulatedLine:
                 self.carry_out(self.call.tick(max(due, self.now())))
 
 
-class _Socket:
-    """One connection, and the orders for it."""
+class _Writer:
+    """One line, and the orders for it."""
 
-    def __init__(self, connection: ClientConnection, tasks: asyncio.TaskGroup) -> None:
-        self._connection = connection
+    def __init__(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
+        self._socket = socket
         self._tasks = tasks
         self._frames: asyncio.Queue[str] = asyncio.Queue()
-        self._writer = tasks.create_task(self._write())
+        self._writing = tasks.create_task(self._write())
 
     def carry_out(self, order: SendFrame | Redial | CloseLine) -> None:
         """Cutting and closing do not wait for frames that nobody reads."""
@@ -156,17 +181,58 @@ class _Socket:
             case SendFrame():
                 self._frames.put_nowait(order.text)
             case Redial():
-                self._connection.transport.abort()
+                self._socket.abort()
             case CloseLine():
-                self._tasks.create_task(self._connection.close(order.code))
+                self._tasks.create_task(self._socket.close(order.code))
 
     def stop(self) -> None:
-        self._writer.cancel()
+        self._writing.cancel()
 
     async def _write(self) -> None:
-        with suppress(ConnectionClosed):  # the reader is told, too
-            while True:
-                await self._connection.send(await self._frames.get())
+        while True:
+            await self._socket.send(await self._frames.get())
+
+
+async def dial_websocket(url: str) -> Socket:
+    """Open a WebSocket. Raises NotConnected."""
+    try:
+        connection = await connect(
+            url,
+            open_timeout=OPEN_TIMEOUT,
+            ping_interval=None,  # Retell pings with frames of its own
+            compression=None,
+            max_size=None,
+            close_timeout=1,
+        )
+    except (OSError, WebSocketException) as error:
+        raise NotConnected(_sentence(url, error)) from error
+    return _WebSocket(connection)
+
+
+class _WebSocket:
+    """A WebSocket as a Socket: that it was lost is told by its close code alone."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @property
+    def close_code(self) -> int | None:
+        return self._connection.close_code
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        with suppress(ConnectionClosed):
+            async for frame in self._connection:
+                yield frame
+
+    async def send(self, frame: str) -> None:
+        with suppress(ConnectionClosed):
+            await self._connection.send(frame)
+
+    async def close(self, code: int) -> None:
+        await self._connection.close(code)
+
+    def abort(self) -> None:
+        self._connection.transport.abort()
 
 
 def epoch_of_loop() -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -97,13 +98,15 @@ class Probe:
         self._wished_at: float | None = None
         """When the caller was done with what is not answered yet."""
         self._has_words = self._is_again = False
+        self._ends_at = math.inf
         self._changed = asyncio.Event()
 
     async def hold(self, seconds: float, *, every: float = 10.0, says: Iterable[str] = HARMLESS) -> Notes:
         """Talk for so long, a turn every so many seconds, and hang up. Raises NotConnected when nobody takes it."""
         missed: NotConnected | None = None
+        self._ends_at = min(self._ends_at, self._began + seconds)
         async with asyncio.TaskGroup() as tasks:
-            caller = tasks.create_task(self._talk(self._began + seconds, every, itertools.cycle(says)))
+            caller = tasks.create_task(self._talk(every, itertools.cycle(says)))
             try:
                 self.notes.ended = await self._line.play()
             except NotConnected as error:
@@ -117,16 +120,22 @@ class Probe:
                 self._tell(outage)
         return self.notes
 
-    async def _talk(self, until: float, every: float, says: Iterable[str]) -> None:
+    def stop(self) -> None:
+        """Hang up when the turn under way is answered, instead of holding it to the end."""
+        self._ends_at = self._line.now()
+        self._changed.set()
+
+    async def _talk(self, every: float, says: Iterable[str]) -> None:
         for text in says:
             await self._until(lambda: self._call.is_listening, PATIENCE + every)
             begun = self._line.now()
-            if begun >= until:
+            if begun >= self._ends_at:
                 break
             self._line.carry_out(self._call.caller_speaks(text, begun))
             await self._until(lambda: self._wished_at is not None, PATIENCE)
             await self._until(lambda: self._wished_at is None, PATIENCE)
-            await asyncio.sleep(max(0.0, min(begun + every, until) - self._line.now()))
+            rest = min(begun + every, self._ends_at) - self._line.now()
+            await self._until(lambda: self._line.now() >= self._ends_at, rest)
         self._line.carry_out(self._call.hang_up(self._line.now()))
 
     async def _until(self, condition: Callable[[], bool], within: float) -> None:
@@ -144,7 +153,7 @@ class Probe:
         notes, now = self.notes, self._line.now()
         match step:
             case steps.Redial():
-                notes.outages.append(Outage(now - self._began, step.reason))
+                self._lost(Outage(now - self._began, step.reason))
             case steps.LineOpened():
                 self._is_again = step.is_again
             case steps.FrameReceived() if notes.outages and notes.outages[-1].gap is None:
@@ -166,6 +175,11 @@ class Probe:
                 notes.rules.append(step.rule)
             case _:
                 pass
+
+    def _lost(self, outage: Outage) -> None:
+        """A line that breaks before its first frame is no further outage: nobody has come yet."""
+        if not self.notes.outages or self.notes.outages[-1].gap is not None:
+            self.notes.outages.append(outage)
 
     def _asked(self, now: float) -> None:
         """What is asked anew because its line broke is the same turn."""

@@ -1,7 +1,10 @@
 """What a probe tells: a person in lines as it happens, a program in JSON, Prometheus in a file of its text format."""
 
+import asyncio
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +28,7 @@ async def probe_from_terminal(
     """Place the call, tell what came of it, and return the exit code: 1 for what a caller would have noticed."""
     try:
         probe = Probe(url, tell=lambda outage: click.echo(outage_line(outage), err=True))
+        _stop_at_ctrl_c(probe)
         told = {"says": says} if says else {}
         notes = await probe.hold(seconds, every=every, **told)
     except NotConnected as error:
@@ -38,6 +42,18 @@ async def probe_from_terminal(
     elif notes.call_id:
         click.echo("\n".join(summary(notes, faults)))
     return 1 if faults else 0
+
+
+def _stop_at_ctrl_c(probe: Probe) -> None:
+    """Once: what was seen until then is told. The next one ends the command."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        probe.stop()
+
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # not in a thread, and not on every system
+        loop.add_signal_handler(signal.SIGINT, stop)
 
 
 def outage_line(outage: Outage) -> str:

@@ -13,8 +13,8 @@ from service.conversation.call import Prompt
 from service.conversation.parts import HangUp, HoldLine, Speech
 from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.llm.model import Message, NothingSaid, Role, ServerFailed, ToolExchange
+from service.virtual.loop import run
 from tests.agents.stage import Piece, Stage, calls, folder_of, kinds, said
-from tests.virtual import run
 
 ENDS = Script(actions=ActionRules(end_call=Rules(unless_said="wait")))
 

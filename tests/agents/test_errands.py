@@ -4,7 +4,7 @@ import logging
 import pytest
 
 from service.agents.errands import Errands
-from tests.virtual import run
+from service.virtual.loop import run
 
 
 def test_an_errand_s_result_can_be_awaited() -> None:

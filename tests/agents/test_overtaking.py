@@ -13,10 +13,10 @@ from service.conversation.call import Prompt, Turn
 from service.conversation.parts import HoldLine
 from service.conversation.transcript import Row, ToolAnswered
 from service.llm.model import NothingSaid
+from service.virtual.loop import run
 from tests.agents.diary import BOOK, CANCEL, FIND, Diary
 from tests.agents.stage import CALL_ID, Piece, Stage, calls, folder_of, kinds, rows_of
 from tests.conversation.play import caller
-from tests.virtual import run
 
 
 def test_a_write_waits_until_it_is_plausible_that_the_platform_means_it() -> None:

@@ -15,9 +15,9 @@ from service.conversation.call import CallDetails, CallRecord, Ending, Prompt
 from service.conversation.parts import KnowledgeSought, Lookup, Speech, VoiceSettings
 from service.conversation.transcript import ToolCalled
 from service.llm.model import Message, Role
+from service.virtual.loop import run
 from tests.agents.stage import CALL_ID, NOON, ScriptedModel, Stage, folder_of, kinds, said
 from tests.conversation.play import agent, caller
-from tests.virtual import run
 
 HOURS = Passage("hours.md#opening", "Opening hours", "We are open from nine to five on weekdays.")
 RECORD = CallRecord(0.0, 1.0, 1, {}, {})

@@ -8,10 +8,10 @@ from service.agents.call import Call
 from service.agents.ledger import MOST_WISHES
 from service.agents.tools import ToolError, tool
 from service.conversation.transcript import Row, ToolAnswered, ToolCalled, Transcript
+from service.virtual.loop import run
 from tests.agents.diary import BOOK, CANCEL, Diary
 from tests.agents.stage import Stage, calls, folder_of, rows_of, said
 from tests.conversation.play import agent, caller
-from tests.virtual import run
 
 
 def test_the_same_wish_asked_five_times_books_once() -> None:

@@ -8,10 +8,10 @@ from service.agents.folder import Script, read_folder
 from service.agents.library import Library, Shelved
 from service.agents.prompted import PromptedAgent
 from service.conversation.parts import HangUp
+from service.virtual.loop import run
 from tests.agents.diary import BOOK, CANCEL, Diary
 from tests.agents.folders import written
 from tests.agents.stage import NOON, Stage, calls, folder_of, said
-from tests.virtual import run
 
 
 def test_a_tool_that_is_switched_off_does_nothing_and_its_model_is_told() -> None:

@@ -14,7 +14,7 @@ import pytest
 from service.agents.call import Call
 from service.agents.tools import GRACE, MOST_BYTES, Answer, Tool, ToolError, tool
 from service.llm.model import ToolSpec
-from tests.virtual import run
+from service.virtual.loop import run
 
 
 @dataclass

@@ -5,9 +5,9 @@ import pytest
 from service.agents.call import Call
 from service.agents.tools import tool
 from service.llm.model import Occasion
+from service.virtual.loop import run
 from tests.agents.stage import Stage, calls, folder_of
 from tests.conversation.play import CALL_ID
-from tests.virtual import run
 
 
 def traceparent(occasion: Occasion, tool_call_id: str) -> str:

@@ -10,7 +10,7 @@ from service.llm.dependable import DependableModel
 from service.llm.model import NO_TOOLS, AnswerBegun, AnswerEnded, Delta, Message, Messages, Occasion, Role, Toolset
 from service.llm.records import AttemptRecord
 from service.llm.switches import Switches
-from tests.virtual import run
+from service.virtual.loop import run
 
 HANG = float("inf")
 Script = list[float | Delta | Exception]

@@ -29,8 +29,8 @@ from service.llm.model import (
     Usage,
 )
 from service.llm.records import Cause, Result
+from service.virtual.loop import run
 from tests.llm.scripted import HANG, Script, Scripted, Stage, played
-from tests.virtual import run
 
 WORDS: Script = [0.5, "Yes, ", 0.1, "we are."]
 

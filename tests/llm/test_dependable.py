@@ -25,8 +25,8 @@ from service.llm.model import (
     Usage,
 )
 from service.llm.records import Cause, Result
+from service.virtual.loop import run
 from tests.llm.scripted import HANG, Script, Scripted, Stage, begun, played
-from tests.virtual import run
 
 NO_HEDGE = Rules(hedge=HedgeRules(is_on=False))
 CALL = ToolCall("t", "book", "{}")

@@ -8,8 +8,8 @@ from service.llm.candidate import Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import KeyRejected, Occasion, RateLimited, ServerFailed, ToolCall, ToolCallBegun
 from service.llm.records import Cause
+from service.virtual.loop import run
 from tests.llm.scripted import HANG, Script, Scripted, Stage, played
-from tests.virtual import run
 
 WORDS: Script = [0.5, "Yes, ", 0.1, "we are."]
 

@@ -8,8 +8,8 @@ from service.llm.candidate import Rules
 from service.llm.hedge import HedgeRules
 from service.llm.model import ServerFailed, Unreachable
 from service.llm.switches import Switches
+from service.virtual.loop import run
 from tests.llm.scripted import HANG, Script, Scripted, Stage, Turn
-from tests.virtual import run
 
 YES: Script = [0.5, "Yes."]
 

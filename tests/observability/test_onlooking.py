@@ -8,9 +8,9 @@ from service.conversation import events
 from service.conversation.transcript import ToolAnswered, ToolCalled
 from service.observability.onlooking import Line, Onlooker, Roster
 from service.observability.watch import Watch
+from service.virtual.loop import run
 from tests.conversation.play import CALL_ID, agent, caller
 from tests.observability.seen import SeenPlay
-from tests.virtual import run
 
 HEARD = (agent("Hello."), caller("My name is Ada."))
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import signal
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,57 @@ async def test_a_second_greeting_is_heard() -> None:
         notes = await probe_of(f"127.0.0.1:{server.sockets[0].getsockname()[1]}").hold(5, every=5)
     assert notes.greetings > 1
     assert f"The caller was greeted {notes.greetings} times." in notes.faults()
+
+
+async def test_a_line_that_breaks_before_its_first_frame_belongs_to_the_outage_before_it() -> None:
+    outages: list[Outage] = []
+    lines = 0
+
+    async def handle(line: ServerConnection) -> None:
+        nonlocal lines
+        lines += 1
+        if lines != 2:
+            await line.send('{"response_type":"response","response_id":0,"content":"","content_complete":true}')
+        if lines < 3:
+            await asyncio.sleep(0.1)
+            line.transport.abort()
+        await line.wait_closed()
+
+    async with serve(handle, "127.0.0.1", 0) as server:
+        notes = await probe_of(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", outages).hold(0.6, every=5)
+    assert notes.close_codes == [1006, 1006, 1000]
+    assert outages == notes.outages
+    assert len(outages) == 1
+    assert 0.1 <= notes.longest_gap < notes.seconds
+
+
+async def test_who_stops_early_is_told_what_was_seen_until_then() -> None:
+    async with serving(ScriptedAgent(chats)) as service:
+        probe = probe_of(service.address)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            held = tasks.create_task(probe.hold(3600, every=1800))
+            while not probe.notes.answered:
+                await asyncio.sleep(0.01)
+            probe.stop()
+    assert held.result().faults() == []
+    assert (held.result().asked, held.result().close_codes) == (1, [1000])
+
+
+async def test_ctrl_c_ends_the_hold_and_the_report_comes(tmp_path: Path) -> None:
+    file = tmp_path / "probe.prom"
+    async with serving(ScriptedAgent(chats)) as service:
+        words = (sys.executable, "-m", "service", "probe", f"ws://{service.address}/llm-websocket")
+        process = await asyncio.create_subprocess_exec(
+            *(*words, "--hold", "1h", "--every", "1h", "--prometheus", str(file)),
+            stdout=asyncio.subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+        )
+        while not service.calls.connected:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told, _ = await process.communicate()
+    assert (process.returncode, "Lines closed with 1000" in told.decode()) == (0, True)
+    assert "cuebox_probe_well 1.0\n" in file.read_text()
 
 
 async def cuebox(*words: str) -> tuple[int, str, str]:

@@ -9,7 +9,7 @@ from service.agents.knowledge.store import Hit, Passage
 from service.conversation.call import Prompt, Turn
 from service.conversation.parts import KnowledgeSought, Lookup
 from service.conversation.transcript import DigitPressed, Speaker, Transcript, Utterance
-from tests import virtual
+from service.virtual import loop as virtual
 
 
 class Store:

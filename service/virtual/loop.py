@@ -1,0 +1,121 @@
+"""An event loop whose clock jumps: nothing is waited for, and what happens when is exact."""
+
+import asyncio
+import contextvars
+import random
+import selectors
+import weakref
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from service.virtual.network import Network
+
+T = TypeVar("T")
+
+OWNER: contextvars.ContextVar[object] = contextvars.ContextVar("owner", default=None)
+"""Whose tasks and timers these are: the process's that would take them with it when it is killed."""
+
+_LATE = 1e-9
+"""As a real clock, this one never shows a moment before the timer's."""
+
+
+class Deadlock(Exception):
+    """Every task waits, and no timer will wake one."""
+
+
+class _Jumping(selectors.DefaultSelector):
+    now = 0.0
+
+    def __init__(self, on_jump: Callable[[float], None]) -> None:
+        super().__init__()
+        self._on_jump = on_jump
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            raise Deadlock
+        if timeout > 0:
+            self.now += timeout + _LATE
+            self._on_jump(timeout)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Its time begins at 0 and passes only while every task waits. Its network is in memory, and its threads are none.
+
+    What would run in a thread runs at once, in no time: so nothing depends on which of two threads is faster.
+    """
+
+    def __init__(self, on_jump: Callable[[float], None] = lambda _: None) -> None:
+        self._clock = _Jumping(on_jump)
+        super().__init__(self._clock)
+        self.network = Network(self)
+        self._owned: weakref.WeakKeyDictionary[asyncio.Task[Any], object] = weakref.WeakKeyDictionary()
+        self.set_task_factory(self._make_task)
+
+    def time(self) -> float:
+        return self._clock.now
+
+    async def create_connection(self, protocol_factory, host=None, port=None, **_options):  # type: ignore[no-untyped-def]  # noqa: ANN001,ANN003,ANN201  as asyncio's
+        """Connect to what serves in this world. Raises ConnectionRefusedError where nothing does."""
+        return await self.network.connect(protocol_factory, str(host), int(port))
+
+    async def create_server(self, protocol_factory, host=None, port=None, **_options):  # type: ignore[no-untyped-def]  # noqa: ANN001,ANN003,ANN201  as asyncio's
+        return self.network.serve(protocol_factory, str(host), int(port or 0))
+
+    def run_in_executor(self, executor, func, *args):  # type: ignore[no-untyped-def,override]  # noqa: ANN001,ANN002,ANN201,ARG002  as asyncio's
+        future = self.create_future()
+        try:
+            future.set_result(contextvars.copy_context().run(func, *args))
+        except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
+            future.set_exception(error)
+        return future
+
+    def kill(self, owner: object) -> list["asyncio.Task[Any]"]:
+        """Take away the timers that this owner has set, and cancel its tasks: they are returned."""
+        for handle in list(self._scheduled):  # type: ignore[attr-defined]  # asyncio's own list
+            if handle._context.get(OWNER) is owner:  # noqa: SLF001
+                handle.cancel()
+        doomed = [task for task, whose in self._owned.items() if whose is owner and not task.done()]
+        for task in doomed:
+            task.cancel()
+        return doomed
+
+    def _make_task(self, loop: asyncio.AbstractEventLoop, body: Any, **options: Any) -> "asyncio.Task[Any]":
+        task = asyncio.Task(body, loop=loop, **options)
+        context = options.get("context")
+        owner = OWNER.get() if context is None else context.get(OWNER)
+        if owner is not None:
+            self._owned[task] = owner
+        return task
+
+
+def run(world: Coroutine[Any, Any, T], *, starts: datetime | None = None, seed: int | None = None) -> T:
+    """Run it in virtual time. Raises Deadlock, and AssertionError for a task that it left behind.
+
+    With `starts`, the wall clock of the whole process shows that moment at 0 and goes on with the loop's; with `seed`,
+    what `random` draws is the same each time.
+    """
+    if seed is not None:
+        random.seed(seed)
+    if starts is None:
+        return _run(VirtualLoop, world)
+    import time_machine  # noqa: PLC0415 - only who wants another day needs it
+
+    with time_machine.travel(starts.astimezone(UTC), tick=False) as clock:
+        return _run(lambda: VirtualLoop(clock.shift), world)
+
+
+def _run(make_loop: Callable[[], VirtualLoop], world: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(_alone(world))
+
+
+async def _alone(world: Coroutine[Any, Any, T]) -> T:
+    result = await world
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"tasks were left: {left}"  # noqa: S101  a fault of the world's own
+    return result
