@@ -121,11 +121,12 @@ class Process:
     def kill(self) -> None:
         """As SIGKILL: its lines break, its timers never fire, and nothing of it is tidied up.
 
-        Its tasks are cancelled, and nothing that they do as they end reaches anybody over a line.
+        Its tasks are cancelled, and nothing that they do as they end reaches anybody over a line, nor is it seen.
         """
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)  # noqa: S101  elsewhere nobody knows whose timers are whose
         self.is_dead = True
+        self.app.state.watch.show_to([])
         for connection in tuple(self._connections):
             connection.cut()
         loop.kill(self)
@@ -161,7 +162,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._on_gone = on_gone
         self._frames: deque[str] = deque()
-        self._unread = 0
+        self.unread = 0
         self._news = asyncio.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
 
@@ -173,8 +174,8 @@ class Connection:
         while True:
             while self._frames:
                 frame = self._frames.popleft()
-                self._unread -= len(frame)
-                self.far.has_room(self._unread < MOST_UNREAD)
+                self.unread -= len(frame)
+                self.far.has_room(self.unread < MOST_UNREAD)
                 yield frame
             if self.close_code is not None:
                 return
@@ -212,9 +213,9 @@ class Connection:
     def arrived(self, frame: str) -> bool:
         """Take one frame; whether there is room for more."""
         self._frames.append(frame)
-        self._unread += len(frame)
+        self.unread += len(frame)
         self._news.set()
-        return self._unread < MOST_UNREAD
+        return self.unread < MOST_UNREAD
 
     def ended(self, code: int) -> None:
         self._gone(code)
