@@ -11,7 +11,7 @@ from rich.table import Table
 from infra.tail_run import Sample
 from infra.tail_theory import NEVER, best
 from service.simulator.model_times import Times, times
-from service.simulator.plots import line_plot, percentile_plot
+from service.reporting.plots import line_plot, percentile_plot
 
 _SHARES = (0.5, 0.95, 0.99)
 _BUDGETS = [step / 200 for step in range(25)]

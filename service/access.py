@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from service.settings import Settings, SettingsError
 
@@ -44,9 +45,13 @@ class Access:
     """Whose word about the address before them is taken."""
     secrets: tuple[bytes, ...] = ()
     is_on_fly: bool = False
+    is_local: bool = False
+    """For this machine's own, and nothing else guards it: a page from elsewhere in a browser here is none of them."""
 
     def check_address(self, peer: str | None, headers: Headers) -> None:
         """Raise Refused unless the call comes from where it should."""
+        if self.is_local and not all(map(_is_page_of_here, _values(headers, b"origin"))):
+            raise Refused(403, "refused_address", "A page from elsewhere may not call.")
         if self.allowed and not _is_in(self.allowed, self.origin(peer, headers)):
             raise Refused(403, "refused_address", "Calls are taken from known addresses only.")
 
@@ -81,6 +86,7 @@ def access_of(settings: Settings) -> Access:
         _networks("CUEBOX_TRUSTED_PROXIES", settings.trusted_proxies),
         _secrets(settings.path_secret),
         settings.is_on_fly,
+        is_loopback(settings.host) and not (settings.path_secret or settings.open),
     )
     if is_loopback(settings.host):
         return access
@@ -137,6 +143,13 @@ def _items(setting: str | None) -> list[str]:
 
 def _is_in(networks: Iterable[Network], address: Address | None) -> bool:
     return address is not None and any(address in network for network in networks)
+
+
+def _is_page_of_here(origin: str) -> bool:
+    try:
+        return is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return False
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,11 @@ import structlog
 from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
+from litestar.types import Scope
+from msgspec import structs
 
 from service.access import access_of, is_loopback
 from service.agents.agent import Agent
@@ -26,10 +30,13 @@ from service.drain import Drain
 from service.endpoint import Door, line_endpoint
 from service.health import Readiness, health_routes
 from service.inbound import inbound_route
+from service.line import Onlooker
 from service.observability.conventions import Provider
+from service.observability.faults import where
 from service.observability.onlooking import Roster
 from service.orders import Orders
 from service.platforms.retell.protocol import Retell
+from service.recording.wiring import recorder_of
 from service.seats import Seats
 from service.session import Session
 from service.settings import Settings
@@ -94,18 +101,25 @@ class _Desk:
         return Session(call_id, agent, policy, self._telemetry.watch)
 
 
-def create_app(settings: Settings, agent: Agent | None = None, control_at: Path | None = None) -> Litestar:
-    """Build the service, for the agents that the settings choose unless one is given. Raises SettingsError.
+def create_app(
+    settings: Settings, agent: Agent | None = None, control_at: Path | None = None, choice: Choice | None = None
+) -> Litestar:
+    """Build the service, for the agents that the settings choose unless one or a choice is given. Raises SettingsError.
 
     `control_at` is where it takes an operator's orders.
     """
     retell = Retell(
         settings.retell_auto_reconnect, settings.retell_call_details, settings.retell_transcript_with_tool_calls
     )
-    choice = choice_of(settings) if agent is None else choice_of_one(agent)
+    choice = choice or (choice_of(settings) if agent is None else choice_of_one(agent))
+    recorder = recorder_of(settings, choice.asked_by)
+    if recorder is not None:
+        choice = choice.heard_by(recorder.listening)
     for name in choice.overriding:
         structlog.get_logger().info("agent.overrides_shipped", agent=name)
     telemetry = _telemetry(settings, retell, choice)
+    if recorder is not None:
+        telemetry.watch.show_to([*telemetry.watch.parts, recorder])
     library = choice.library(telemetry.watch, partial(_on_change, telemetry), telemetry.watch.traceparent_of_tool)
     desk = _Desk(settings, retell, library, telemetry)
     calls = Calls(
@@ -117,17 +131,32 @@ def create_app(settings: Settings, agent: Agent | None = None, control_at: Path 
     _show(drain, telemetry)
     orders = Orders(library, calls, Roster(), choice.switches, drain)
     return _LeanLitestar(
-        _routes(settings, retell, calls, desk, drain=drain, readiness=readiness, telemetry=telemetry),
+        [
+            *_routes(
+                settings,
+                retell,
+                calls,
+                desk,
+                drain=drain,
+                readiness=readiness,
+                telemetry=telemetry,
+                onlooker=(lambda _: None) if recorder is None else recorder.line,
+            ),
+            *_playground(settings, choice),
+        ],
         lifespan=[
+            *([] if recorder is None else [recorder.running]),
             partial(_lifespan, readiness, telemetry, library, calls),
             *([] if control_at is None else [partial(_control, control_at, telemetry, orders)]),
         ],
         middleware=[] if telemetry.spans is None else [telemetry.spans.around],
+        after_exception=[partial(_unanswered, telemetry)],
         openapi_config=None,
         logging_config=None,
         state=State(
             {"calls": calls, "drain": drain, "agents": library.names, "without_model": choice.without_model}
             | {"metrics": telemetry.metrics, "spans": telemetry.spans, "watch": telemetry.watch}
+            | {"has_playground": _has_playground(settings)}
         ),
     )
 
@@ -152,6 +181,7 @@ def _routes(
     drain: Drain,
     readiness: Readiness,
     telemetry: Telemetry,
+    onlooker: Callable[[str], Onlooker | None],
 ) -> list[WebsocketRouteHandler | HTTPRouteHandler]:
     access, watch, keys = access_of(settings), telemetry.watch, settings.webhook_keys
     platforms = {"llm-websocket": retell}
@@ -162,6 +192,7 @@ def _routes(
         tells_busy=settings.when_full == "busy",
         frames_per_second=settings.max_frames_per_second,
         on_refusal=telemetry.refused,
+        onlooker=onlooker,
     )
     names = desk.names if is_loopback(settings.host) else []  # a stranger need not know them
     secret = "/<your secret>" if access.secrets else ""
@@ -173,8 +204,31 @@ def _routes(
             lambda: readiness.is_ready and drain.is_open and not telemetry.loop.is_overloaded,
             names,
             [f"{base}{secret}" for base in platforms],
+            has_playground=_has_playground(settings),
         ),
     ]
+
+
+def _has_playground(settings: Settings) -> bool:
+    return settings.dev and is_loopback(settings.host)
+
+
+def _playground(settings: Settings, choice: Choice) -> list[WebsocketRouteHandler | HTTPRouteHandler]:
+    if not _has_playground(settings):
+        return []
+    from service.playground.routes import playground_routes  # noqa: PLC0415 - nobody else pays for it
+    from service.playground.visit import Stage  # noqa: PLC0415
+
+    access = access_of(settings)
+    way_in = "/".join(("/llm-websocket", *(secret.decode() for secret in access.secrets[:1])))
+    peer = str(access.allowed[0].network_address) if access.allowed else "127.0.0.1"
+    return playground_routes(Stage(choice.names, choice.without_model, way_in, peer, partial(_with_stand_in, settings)))
+
+
+def _with_stand_in(settings: Settings, address: str) -> Litestar:
+    """The same service, but every model of its agents is the one at this address."""
+    calm = structs.replace(settings, metrics_port=0, otlp_endpoint=None)
+    return create_app(calm, choice=choice_of(calm).asking(address))
 
 
 @asynccontextmanager
@@ -205,6 +259,14 @@ async def _control(path: Path, telemetry: Telemetry, orders: Orders, _: Litestar
     on_change = None if metrics is None else (lambda verb: metrics.service.changes[verb].inc())
     async with Control(orders, watch, on_change).open(path):
         yield
+
+
+async def _unanswered(telemetry: Telemetry, error: Exception, scope: Scope) -> None:
+    """What nobody answered: an address that is no line's, or a fault of ours, of which Litestar says nothing."""
+    if not isinstance(error, HTTPException):
+        structlog.get_logger().error("http.failed", error=type(error).__name__, where=where(error))
+    elif scope["type"] == ScopeType.WEBSOCKET:
+        telemetry.refused("refused_path")
 
 
 async def _warm_up(agents: list[Agent]) -> None:

@@ -1,8 +1,8 @@
 """What the settings choose: which agents answer, with which models."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +14,7 @@ from service.agents.mistakes import FolderMistake
 from service.agents.prompted import PromptedAgent
 from service.agents.round import ToolTrace, untraced
 from service.llm.dependable import DependableModel
+from service.llm.model import Endpoint
 from service.llm.openai_chat import OpenAIChat
 from service.llm.records import AttemptWitness
 from service.llm.switches import Switches
@@ -66,6 +67,8 @@ class Choice:
     """Whether agents follow their files while they run."""
     switches: Switches = field(default_factory=Switches)
     """What an operator may switch while they run."""
+    between: Callable[[Endpoint], Endpoint] = field(default=lambda endpoint: endpoint)
+    """Stands between an agent and each of its models."""
     made: Mapping[str, Agent] = field(default_factory=dict)
     """Agents that somebody else made."""
 
@@ -94,6 +97,25 @@ class Choice:
         """The names of all tools."""
         return sorted({tool.name for folder in self.folders.values() for tool in folder.tools})
 
+    def asked_by(self, name: str) -> list[str]:
+        """The names of the models that an agent asks, in order."""
+        return [endpoint.name for endpoint in self.asked.get(name, ())]
+
+    def asking(self, address: str) -> "Choice":
+        """The same agents, whose models are all at this address, and want no key."""
+        asked = {
+            name: [
+                OpenAIChat(Target(target.model, name=target.name, base_url=address), "none")
+                for target in folder.script.targets or [Target("model")]
+            ]
+            for name, folder in self.folders.items()
+        }
+        return replace(self, asked=asked)
+
+    def heard_by(self, listen: Callable[[Endpoint], Endpoint]) -> "Choice":
+        """The same agents, whose models somebody listens to."""
+        return replace(self, between=lambda endpoint: listen(self.between(endpoint)))
+
     @property
     def overriding(self) -> list[str]:
         """Those of the operator's that stand for one that comes along."""
@@ -112,7 +134,8 @@ class Choice:
         if name not in self.folders:
             return CODED[name]()
         folder, asked = self.folders[name], self.asked[name]
-        model = DependableModel(asked, folder.script.model, witness, self.switches) if asked else None
+        endpoints = [self.between(endpoint) for endpoint in asked]
+        model = DependableModel(endpoints, folder.script.model, witness, self.switches) if asked else None
         return PromptedAgent(folder, model, lambda: datetime.now(self.zone), trace, self.switches)
 
     def library(self, witness: AttemptWitness, on_change: OnChange, trace: ToolTrace = untraced) -> Library:

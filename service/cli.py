@@ -15,7 +15,11 @@ from service.ctl import control_path, ctl
 from service.environment import read_settings, unknown_variables
 from service.load import load
 from service.probe import probe
+from service.replay import replay
+from service.report import report
 from service.settings import SettingsError
+from service.simulate import simulate
+from service.storm import storm
 
 _EXIT_SETTINGS = 2
 _WITHOUT_MODEL = (
@@ -36,7 +40,11 @@ def main() -> None:
       cuebox call wss://example.com/llm-websocket
       cuebox check                          is everything set up?
       cuebox new practice                   make an agent of your own
+      cuebox simulate tests/scenarios       play calls that are written down
+      cuebox storm --minutes 1000           play calls in which everything goes wrong
       cuebox probe wss://example.com/llm-websocket --hold 15m
+      cuebox replay recordings              what changed since these calls?
+      cuebox report cuebox.log              how did calls go? a page that tells
       cuebox ctl calls                      who is on the line here, and more
       cuebox connect --url https://example.com --agent-id agent_1a2b3c
     """
@@ -46,6 +54,10 @@ main.add_command(connect)
 main.add_command(ctl)
 main.add_command(load)
 main.add_command(probe)
+main.add_command(simulate)
+main.add_command(storm)
+main.add_command(replay)
+main.add_command(report)
 
 
 @main.command()
@@ -81,7 +93,8 @@ def serve() -> None:
     def on_ready() -> None:
         if is_for_people:
             path = "llm-websocket/YOUR_SECRET" if settings.path_secret else "llm-websocket"
-            _welcome(app.state.agents, f"{address}/{path}", without_model=app.state.without_model)
+            state = app.state
+            _welcome(state.agents, f"{address}/{path}", state.without_model, has_playground=state.has_playground)
         log.info("service.ready", agent=",".join(app.state.agents), address=address)
         for name in app.state.without_model:
             log.warning("agent.without_model", agent=name, detail="no key is set: it reads out what its knowledge says")
@@ -90,11 +103,14 @@ def serve() -> None:
     log.info("service.stopped")
 
 
-def _welcome(agents: Sequence[str], path: str, *, without_model: Sequence[str]) -> None:
+def _welcome(agents: Sequence[str], path: str, without_model: Sequence[str], *, has_playground: bool) -> None:
+    base = f"http://{path.partition('/')[0]}"
+    if has_playground:
+        click.echo(f"\nTalk to your agent in a browser:  {base}/playground")
     click.echo(f"\nCuebox answers calls with {' and '.join(map(repr, agents))}.")
     if without_model:
         click.echo(_WITHOUT_MODEL)
-    click.echo(f"  look   http://{path.partition('/')[0]}/")
+    click.echo(f"  look   {base}/")
     click.echo(f"  talk   {sys.argv[0]} call ws://{path}\n")
 
 
@@ -216,6 +232,7 @@ def new(name: str, place: Path) -> None:
     click.echo(f"  2. export CUEBOX_AGENTS_DIR={shlex.quote(str(place))} CUEBOX_AGENT={name} CUEBOX_DEV=true")
     click.echo(f"  3. Look at it, then talk to it:  {sys.argv[0]} check && {sys.argv[0]} call")
     click.echo(f"  4. Run its own tests:  {shlex.quote(sys.executable)} -m pytest {shlex.quote(str(folder))}")
+    click.echo(f"  5. Play its first calls:  {sys.argv[0]} simulate {shlex.quote(str(folder / 'scenarios'))}")
 
 
 @main.command()

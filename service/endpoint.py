@@ -15,7 +15,7 @@ from service.calls import Calls
 from service.conversation.commands import AnswerPing, Say
 from service.conversation.events import Event, Pinged, ReplyRequested
 from service.conversation.parts import HangUp
-from service.line import Socket, SocketLine, transport_of
+from service.line import Onlooker, Socket, SocketLine, transport_of
 from service.platforms.platform import Platform
 from service.seats import FULL, Seats
 from service.session import Session
@@ -23,10 +23,10 @@ from service.session import Session
 CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 MOST_BUSY = 100
-"""Calls that are told at once that there is no room for them."""
+"""Lines that are told at once that there is no room for their calls."""
 
 BUSY_SECONDS = 20.0
-"""How long such a call may take to be over."""
+"""How long such a line may take to be over."""
 
 
 class Desk(Protocol):
@@ -62,6 +62,8 @@ class Door:
     frames_per_second: float = 0.0
     on_refusal: Callable[[str], None] = lambda _: None
     """Told why a call was not taken."""
+    onlooker: Callable[[str], Onlooker | None] = lambda _: None
+    """Who sees the frames of a new line, by its call."""
 
 
 def line_endpoint(
@@ -78,14 +80,15 @@ def line_endpoint(
         try:
             base, agent, call_id = _admitted(socket, desk, door)
             is_busy = door.tells_busy and not door.seats.has_room_for(call_id)
-            with (busy if is_busy else door.seats).taken(call_id):
+            with busy.taken(hex(id(socket))) if is_busy else door.seats.taken(call_id):
                 await hold_call(socket, platforms[base], agent, call_id, is_busy=is_busy)
         except Refused as refused:
             transport_of(socket).refuse(refused.status, str(refused))
             door.on_refusal(refused.result)
 
     async def hold_call(socket: Socket, platform: Platform, agent: str, call_id: str, *, is_busy: bool) -> None:
-        line = SocketLine(socket, platform, door.frames_per_second)
+        onlooker = None if is_busy else door.onlooker(call_id)
+        line = SocketLine(socket, platform, door.frames_per_second, onlooker)
         try:
             await socket.accept()
             line.open()
@@ -117,7 +120,7 @@ def _admitted(socket: Socket, agents: Container[object], door: Door) -> tuple[st
     _, base, *segments = scope["path"].rstrip("/").split("/")
     rest = door.access.check_secret(segments)
     _, slash, appended = scope["query_string"].decode("latin-1").rstrip("/").rpartition("/")
-    if slash and (not rest or rest[-1] in agents):  # a query alone may be a secret
+    if slash and (not rest or rest[-1] in agents or "{{" in rest[-1]):  # a query alone may be a secret
         rest.append(appended)
     *named, call_id = rest or [""]
     agent = "/".join(segment for segment in named if "{{" not in segment)

@@ -14,8 +14,11 @@ class Readiness:
     is_ready: bool = False
 
 
-def health_routes(is_ready: Callable[[], bool], agents: Sequence[str], bases: list[str]) -> list[HTTPRouteHandler]:
+def health_routes(
+    is_ready: Callable[[], bool], agents: Sequence[str], bases: list[str], *, has_playground: bool = False
+) -> list[HTTPRouteHandler]:
     """The routes, for one service. `is_ready` is whether new calls may come."""
+    playground = "Talk to it here, in your browser:\n  http://<this host>/playground\n\n" if has_playground else ""
 
     @get("/healthz", media_type=MediaType.TEXT, sync_to_thread=False)
     def healthz() -> str:
@@ -30,7 +33,7 @@ def health_routes(is_ready: Callable[[], bool], agents: Sequence[str], bases: li
         addresses = "".join(f"  wss://<this host>/{base}\n" for base in bases)
         return (
             f"Cuebox answers calls{' with ' if agents else ''}{' and '.join(map(repr, agents))}.\n\n"
-            f"Point your voice platform at\n{addresses}\n"
+            f"{playground}Point your voice platform at\n{addresses}\n"
             "Call it from a terminal with\n  cuebox call ws://<this host>/<the same path>\n"
         )
 

@@ -57,7 +57,10 @@ async def _decided(agents: Agents, call: InboundCall, agent: str) -> tuple[str, 
     try:
         async with asyncio.timeout(DECIDED_WITHIN):
             decided = await agents.decide(call, agent)
-    except Exception as error:  # noqa: BLE001 - the agent is user code
+    except BaseException as error:  # the agent is user code: whatever it raises is the end of its say alone
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
         structlog.get_logger().warning("agent.inbound_failed", error=type(error).__name__)
         return "undecided", Inbound()
     return "rejected" if decided.is_rejected else "accepted", decided

@@ -15,7 +15,8 @@ from service.conversation import events
 from service.conversation.call import CallDetails, CallRecord
 from service.conversation.commands import Command
 from service.conversation.events import Event
-from service.llm.records import AttemptRecord
+from service.llm.model import Usage
+from service.llm.records import AttemptRecord, Result
 from service.observability.prices import Price
 from service.observability.watch import Part, SeenTurn
 
@@ -59,6 +60,8 @@ class _Call:
     started_at: float
     turns: int = 0
     dollars: float = 0.0
+    usage: Usage | None = None
+    """What its latest attempt used that was told."""
     language: str = ""
     caller: bytes | None = None
     reached: Limit | None = None
@@ -99,9 +102,10 @@ class Guard(Part):
 
     def attempted(self, attempt: AttemptRecord, turn: SeenTurn | None) -> None:  # noqa: ARG002
         call, price = self._calls.get(attempt.occasion.call_id), self._prices.get(attempt.model)
-        if call is None or price is None or attempt.usage is None:
+        if call is None or price is None or (attempt.result is Result.FAILED and attempt.usage is None):
             return
-        call.dollars += max(0.0, price.of(attempt.usage))
+        call.usage = attempt.usage or call.usage  # who interrupts is not told, but pays all the same: about as much
+        call.dollars += 0.0 if call.usage is None else max(0.0, price.of(call.usage))
         if 0 < self._limits.dollars < call.dollars and call.reached is None:
             self._reach(attempt.occasion.call_id, call, Limit.SPEND)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from litestar import WebSocket
 
@@ -20,11 +20,30 @@ _TRANSPORT_FAULTS = {1009: Oddity.FRAME_TOO_LARGE, 1007: Oddity.NOT_UTF8}
 Socket = WebSocket[Any, Any, Any]
 
 
+class Onlooker(Protocol):
+    """Sees the frames of one line."""
+
+    def heard(self, frame: str | bytes, told: Sequence[Event]) -> None:
+        """A frame came in, and says this."""
+        ...
+
+    def sent(self, frame: bytes) -> None:
+        """A frame was handed over."""
+        ...
+
+    def closed(self, code: int | None) -> None:
+        """The line is closed, with the code of the peer's, if it sent one. May come again."""
+        ...
+
+
 class SocketLine:
     """One socket. A peer that sends more frames a second than it may, for long, is not listened to, and then cut."""
 
-    def __init__(self, socket: Socket, platform: Platform, frames_per_second: float = 0.0) -> None:
+    def __init__(
+        self, socket: Socket, platform: Platform, frames_per_second: float = 0.0, onlooker: Onlooker | None = None
+    ) -> None:
         """Without a number of frames, as many as it likes."""
+        self._onlooker = onlooker
         self._receive = socket.receive
         self._platform = platform
         self._now = asyncio.get_running_loop().time
@@ -67,6 +86,12 @@ class SocketLine:
         return () if fault is None else (OddityNoticed(self._now(), fault),)
 
     def _told(self, frame: str | bytes) -> Sequence[Event]:
+        told = self._events_in(frame)
+        if self._onlooker is not None:
+            self._onlooker.heard(frame, told)
+        return told
+
+    def _events_in(self, frame: str | bytes) -> Sequence[Event]:
         """What a frame says; of one too many, that it came."""
         now = self._now()
         if self._rate:
@@ -88,22 +113,28 @@ class SocketLine:
         return ()
 
     def try_send(self, command: Outgoing) -> bool:
-        return self._transport.try_send(self._platform.encode(command))
+        return self._try_write(self._platform.encode(command))
 
-    async def send(self, command: Outgoing) -> None:
-        frame = self._platform.encode(command)
-        while not self._transport.try_send(frame):
-            if self._transport.is_gone:
-                raise LineClosed
-            await self._transport.room()
+    async def room(self) -> None:
+        if self._transport.is_gone:
+            raise LineClosed
+        await self._transport.room()
+
+    def _try_write(self, frame: bytes) -> bool:
+        is_sent = self._transport.try_send(frame)
+        if is_sent and self._onlooker is not None:
+            self._onlooker.sent(frame)
+        return is_sent
 
     def open(self) -> None:
         """Send what comes first. The socket is new, so there is room for it."""
         for frame in self._platform.opening():
-            self._transport.try_send(frame)
+            self._try_write(frame)
         self._transport.forget_handshake()
 
     def abort(self) -> None:
+        if self._onlooker is not None:
+            self._onlooker.closed(self.close_code)
         if not self._is_closed:  # the closing handshake of a peer that left in good order goes out whole
             self._transport.abort()
 

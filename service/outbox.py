@@ -20,7 +20,7 @@ class Outbox:
         self._pongs: deque[AnswerPing] = deque(maxlen=MAX_PONGS)
         self._rest: deque[Outgoing] = deque()
         self._size = 0
-        self._is_muted = self._is_in_hand = False
+        self._is_muted = False
         self._has_mail = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -28,7 +28,7 @@ class Outbox:
     @property
     def is_waiting(self) -> bool:
         """Whether something waits, so that what comes after it has to wait as well; also once it is muted."""
-        return bool(self._is_in_hand or self._rest or self._pongs or self._is_muted)
+        return bool(self._rest or self._pongs or self._is_muted)
 
     @property
     def is_full(self) -> bool:
@@ -63,17 +63,18 @@ class Outbox:
         self._has_room.set()
 
     async def next(self) -> Outgoing:
-        """The next command to send; waits for one."""
-        self._is_in_hand = False  # the one before was sent
+        """The next command to send; waits for one. It stays here until it is `sent`: meanwhile another may be next."""
         while not (self._pongs or self._rest):
             self._has_mail.clear()
             await self._has_mail.wait()
-        self._is_in_hand = True
+        return self._pongs[0] if self._pongs else self._rest[0]
+
+    def sent(self) -> None:
+        """The next command was sent, just now."""
         if self._pongs:
-            return self._pongs.popleft()
-        command = self._rest.popleft()
-        self._resize(-_size(command))
-        return command
+            self._pongs.popleft()
+        else:
+            self._resize(-_size(self._rest.popleft()))
 
     async def room(self) -> None:
         """Wait until the peer has read enough of what waits."""

@@ -42,7 +42,7 @@ def probe(
     seen here. It asks real questions: with a real model, they cost.
 
     Told are the lines' close codes, the gaps between them, how often the caller was greeted, turns without an answer,
-    and words that were cut off. Outages are told as they happen, on standard error.
+    and words that were cut off. Outages are told as they happen, on standard error. Ctrl-C ends the call early.
 
     Exit code 0: the caller would have noticed nothing; 1: they would, and it says what.
 

@@ -159,6 +159,23 @@ class Settings(Struct, frozen=True):
         Literal["auto", "json", "pretty"], Meta(description="`auto` is `pretty` on a terminal and `json` elsewhere.")
     ] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
+    record_dir: Annotated[
+        str | None,
+        Meta(
+            description="Folder for recordings of calls, their frames and model streams, for `cuebox replay`; unset "
+            "for none. They hold what is said. Calls whose storage setting forbids it stay unrecorded."
+        ),
+    ] = None
+    record_numbers: Annotated[
+        bool, Meta(description="Keep digits and numbers in recordings; else every digit there is a 1.")
+    ] = False
+    record_max_mb: Annotated[
+        float,
+        Meta(gt=0, title="a number", description="Megabytes of recordings, after which the oldest are removed."),
+    ] = 1000.0
+    record_days: Annotated[
+        float, Meta(gt=0, title="a number", description="Days after which a recording is removed.")
+    ] = 14.0
     control_socket: Annotated[
         str | None,
         Meta(

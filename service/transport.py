@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import apply_mask  # type: ignore[attr-defined]  # its version in C, where there is one
+from websockets.frames import Frame, apply_mask  # type: ignore[attr-defined]  # its version in C, where there is one
 from websockets.http11 import Request
 
 EXTENSION = "cuebox"
@@ -20,6 +20,9 @@ HEAD_WITHIN = 10.0
 
 MOST_HEAD = 64 * 1024
 """Bytes of a head, and some of what comes with them."""
+
+MOST_PIECES = 1024
+"""Frames of one message: what is in them is bounded, their number is not."""
 
 _FINAL_TEXT = 0x81
 _IS_MASKED = 0x80
@@ -39,6 +42,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.transport.get_protocol() is not self:
+            return  # it has become a WebSocket
+        if self._hurry is None and self.cycle is not None and self.cycle.response_complete:
+            self._await_head()  # what came is of a body that nobody reads: uvicorn counts no time from here on
         if self._hurry is not None:
             self._size += len(data)
             if self._size > MOST_HEAD:
@@ -95,6 +102,9 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
             super().data_received(bytes(unread[at:]))
             at = len(unread)
         del unread[:at]
+        if not self.handshake_initiated:  # its head comes in one piece, and is none: uvicorn would leave it at that
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def _is_told(self, at: int, body: int, end: int) -> bool:
         """Whether this frame is one that `on_text` takes in, and no other that came before it waits."""
@@ -112,6 +122,17 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         scope: dict[str, Any] | None = getattr(self, "scope", None)  # none when the handshake was not one
         if scope is not None:
             scope["extensions"][EXTENSION] = self
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > MOST_PIECES:
+            self.abort()
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:  # it does not read its answers: they would pile up
+            self.conn.data_to_send()
 
     def forget_handshake(self) -> None:
         """Give its memory back, 4 kB: a call is long, and once it is accepted nobody asks for its headers."""

@@ -23,8 +23,8 @@ class Line(Protocol):
         """Write one frame now; False when it has to wait, or nobody is there."""
         ...
 
-    async def send(self, command: Outgoing) -> None:
-        """Write one frame when the peer has read enough of those before it. Raises LineClosed."""
+    async def room(self) -> None:
+        """Wait until the peer has read enough of what was written. Raises LineClosed."""
         ...
 
     def abort(self) -> None:
@@ -64,10 +64,13 @@ class Visit:
             self.outbox.put(command)
 
     async def _write(self, outbox: Outbox) -> None:
-        """Send what the outbox holds, until cancelled."""
+        """Send what the outbox holds, until cancelled. What has to wait does so there: it may be stale by then."""
         try:
             while True:
-                await self.line.send(await outbox.next())
+                if self.line.try_send(await outbox.next()):
+                    outbox.sent()
+                else:
+                    await self.line.room()
         except LineClosed:
             self._mute()  # the reader is told by the transport
 

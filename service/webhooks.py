@@ -85,12 +85,12 @@ class _Desk:
             return
         key = (verdict.event, verdict.call_id)
         is_new = key not in self._seen
-        self._witness.heard(WebhookPosted(verdict.event, "accepted" if is_new else "duplicate", verdict=verdict))
         if is_new:
-            self._seen[key] = None
+            self._act(verdict, body, agent)
+            self._seen[key] = None  # only now: one that failed is posted again, and then it counts
             if len(self._seen) > _REMEMBERED:
                 del self._seen[next(iter(self._seen))]
-            self._act(verdict, body, agent)
+        self._witness.heard(WebhookPosted(verdict.event, "accepted" if is_new else "duplicate", verdict=verdict))
 
     def _act(self, verdict: Verdict, body: bytes, agent: str) -> None:
         match verdict:

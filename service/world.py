@@ -105,11 +105,14 @@ class World:
 
     async def post(self, path: str, event: Mapping[str, Any], *, key: str = WEBHOOK_KEY) -> int:
         """Post a webhook, signed as Retell signs it, to a process that is ready. Returns the HTTP status."""
+        return (await self.ask(path, event, key=key))[0]
+
+    async def ask(self, path: str, event: Mapping[str, Any], *, key: str = WEBHOOK_KEY) -> tuple[int, bytes]:
+        """Post one that is answered. Returns the HTTP status and the answer."""
         body, moment = json.dumps(event).encode(), round(time.time() * 1000)
         digest = hmac.new(key.encode(), body + str(moment).encode(), hashlib.sha256).hexdigest()
         headers = {"content-type": "application/json", "x-retell-signature": f"v={moment},d={digest}"}
-        status, _ = await self.ready[0].post(path, body, headers)
-        return status
+        return await self.ready[0].post(path, body, headers)
 
     async def drain(self, process: Process, seconds: float | None = None) -> None:
         """As SIGTERM: no new calls, and the end when the last has gone or after so long."""

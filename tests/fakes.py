@@ -38,10 +38,10 @@ class FakeLine:
         self.sent.append(command)
         return True
 
-    async def send(self, command: Outgoing) -> None:
+    async def room(self) -> None:
         if self.is_broken:
             raise LineClosed
-        self.sent.append(command)
+        self.is_slow = False
 
     def abort(self) -> None:
         if not self.is_aborted:

@@ -21,7 +21,8 @@ from service.settings import Settings
 from tests.conformance import strict
 
 Frame = strict.Frame
-PATIENCE = 5.0
+PATIENCE = 20.0
+"""Seconds that a slow machine may take. Only a test that fails waits for so long."""
 
 
 class ScriptedAgent(Stateless):
@@ -51,6 +52,12 @@ class Service:
     def calls(self) -> Calls:
         calls: Calls = self.app.state.calls
         return calls
+
+    async def forgets(self) -> None:
+        """Wait until no call is known any more."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.calls):
+                await asyncio.sleep(0.01)
 
     @asynccontextmanager
     async def line(self, call_id: str = "call_1", *, path: str | None = None) -> AsyncIterator["PlatformLine"]:
@@ -122,7 +129,7 @@ class PlatformLine:
     async def update(self, *said: str, **fields: Any) -> None:
         await self.send({"interaction_type": "update_only", "transcript": transcript(*said), **fields})
 
-    async def ping(self, timestamp: int, within: float = 1.0) -> list[Frame]:
+    async def ping(self, timestamp: int, within: float = PATIENCE) -> list[Frame]:
         """Ping, and return what came before the answer."""
         await self.send({"interaction_type": "ping_pong", "timestamp": timestamp})
         pong = {"response_type": "ping_pong", "timestamp": timestamp}

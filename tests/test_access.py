@@ -69,6 +69,8 @@ def test_without_a_list_any_address_will_do() -> None:
         ("10.0.0.1", ["\xff\x00"], None),
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["fe80::1%eth0"], "fe80::1%eth0"),
+        ("10.0.0.1", ["010.0.0.1"], None),
         ("6.6.6.6", [RETELL], "6.6.6.6"),  # whoever is no proxy of ours may write what he likes
     ],
 )
@@ -86,6 +88,9 @@ def test_behind_a_proxy_the_right_most_hop_that_is_not_ours_counts(
         ("172.16.5.10", [(b"x-forwarded-for", RETELL.encode())], None),
         ("172.16.5.10", [(b"fly-client-ip", RETELL.encode()), (b"fly-client-ip", b"6.6.6.6")], None),
         ("172.16.5.10", [(b"fly-client-ip", f"{RETELL},6.6.6.6".encode())], None),
+        ("172.16.5.10", [(b"fly-client-ip-of", RETELL.encode())], None),
+        ("172.16.5.10", [(b"fly-client-ip", b"")], None),
+        ("fdaa:9:1:a7b::2", [(b"fly-client-ip", RETELL.encode())], "fdaa:9:1:a7b::2"),
         ("fdaa:0:1:a7b::2", [(b"fly-client-ip", RETELL.encode())], "fdaa:0:1:a7b::2"),  # it may be anybody's
     ],
 )
@@ -139,7 +144,7 @@ def test_what_cannot_be_used_is_told_in_a_sentence_without_the_secret(set_to: di
 @pytest.mark.parametrize("host", [PUBLIC, "::", "192.168.1.2", "example.com", ""])
 def test_open_to_others_with_nothing_to_guard_it_the_service_does_not_start(host: str) -> None:
     with pytest.raises(SettingsError, match=r"CUEBOX_PATH_SECRET.*CUEBOX_ALLOWED_IPS.*CUEBOX_OPEN"):
-        access_of(Settings(host=host))
+        access_of(Settings(host=host, trusted_proxies="10.0.0.0/8", is_on_fly=True))
     for guarded in ({"path_secret": SECRET}, {"allowed_ips": "retell"}, {"open": True}):
         assert access_of(Settings(host=host, **guarded))
 
@@ -147,7 +152,43 @@ def test_open_to_others_with_nothing_to_guard_it_the_service_does_not_start(host
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_this_machine_alone_needs_no_guard(host: str) -> None:
     assert is_loopback(host)
-    assert access_of(Settings(host=host, dev=True)) == Access()
+    assert access_of(Settings(host=host, dev=True)) == Access(is_local=True)
+
+
+@pytest.mark.parametrize("host", ["localhost.example.com", "127.0.0.1.example.com", "0", "127.1", "::ffff:10.0.0.1"])
+def test_what_merely_looks_like_this_machine_is_not(host: str) -> None:
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_in"),
+    [
+        (b"http://127.0.0.1:8080", True),
+        (b"http://localhost:3000", True),
+        (b"http://[::1]:8080", True),
+        (b"https://example.com", False),
+        (b"http://localhost.example.com", False),
+        (b"http://localhost@example.com", False),
+        (b"null", False),
+        (b"", False),
+        (b"http://[", False),
+        (b"\xff", False),
+    ],
+)
+def test_a_page_from_elsewhere_in_a_browser_here_may_not_call(origin: bytes, is_in: bool) -> None:
+    headers = [(b"origin", origin)]
+    assert is_let_in(access_of(Settings()), "127.0.0.1", headers) is is_in
+    assert is_let_in(access_of(Settings()), "127.0.0.1")  # no browser
+    for guarded in (Settings(path_secret=SECRET), Settings(open=True), Settings(host=PUBLIC, allowed_ips="127.0.0.1")):
+        assert is_let_in(access_of(guarded), "127.0.0.1", headers)
+
+
+def test_a_known_address_needs_the_secret_too_and_the_secret_a_known_address() -> None:
+    both = access(allowed_ips="retell", path_secret=SECRET)
+    assert not is_let_in(both, "6.6.6.6")
+    assert is_let_in(both, RETELL)
+    with pytest.raises(Refused):
+        both.check_secret(["call_1"])
 
 
 def test_development_is_for_this_machine_alone() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
@@ -139,6 +140,70 @@ async def test_a_call_is_missed_once_however_often_it_is_announced() -> None:
     await asyncio.sleep(0.01)
     assert sorted(missed) == ["call_1", "call_2"]
     assert faults == []
+
+
+async def test_a_call_that_has_come_is_not_missed() -> None:
+    calls, missed = calls_of(Witness()), list[str]()
+    calls.expect("call_1", 0.02, partial(missed.append, "call_1"))
+    await visit(calls)
+    await asyncio.sleep(0.05)
+    assert missed == []
+    calls.end_all()
+
+
+async def test_a_call_that_was_let_go_and_comes_back_is_not_ended_for_the_line_it_had() -> None:
+    calls, first, second = calls_of(Witness(), window=0.02), FakeLine(), FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve("call_1", first))
+        await first.until_final(0)
+        calls.let_go(amid_turns=True)
+        tasks.create_task(calls.serve("call_1", second))
+        await second.until_final(0)
+        await asyncio.sleep(0.1)
+        assert (first.is_aborted, second.is_aborted, calls.connected) == (True, False, 1)
+        second.closes(1000)
+    calls.end_all()
+
+
+async def test_a_call_that_was_let_go_is_waited_for_no_more() -> None:
+    calls, line, faults = calls_of(Witness(), window=0.0), FakeLine(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(calls.serve("call_1", line))
+        await line.until_final(0)
+        calls.let_go(amid_turns=True)
+    await asyncio.sleep(0.02)
+    assert (len(calls), faults) == (0, [])
+
+
+class CutSlowly(FakeLine):
+    """A line whose reader fails, but only after the call has gone to another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_replaced = asyncio.Event()
+
+    def abort(self) -> None:
+        super().abort()
+        self.is_replaced.set()
+
+    async def listen(self, hear: Callable[[Sequence[events.Event]], None]) -> None:
+        await self.is_replaced.wait()
+        raise RuntimeError("a bug of ours")
+
+
+async def test_a_fault_on_a_line_that_was_replaced_is_not_felt_on_the_one_that_replaced_it() -> None:
+    calls, first, second = calls_of(Witness()), CutSlowly(), FakeLine()
+    async with asyncio.TaskGroup() as tasks:
+        failing = tasks.create_task(_expects_fault(calls, first))
+        await first.until_final(0)
+        tasks.create_task(calls.serve("call_1", second))
+        await failing
+        second.happens(request(1))
+        assert [say.text for say in await second.until_final(1)] == ["Answer 1.", ""]
+        assert (len(calls), second.is_aborted) == (1, False)
+        second.closes(1000)
+    calls.end_all()
 
 
 async def test_no_more_calls_are_waited_for_than_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

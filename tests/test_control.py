@@ -94,6 +94,8 @@ async def test_the_socket_is_its_owners_alone_and_gone_afterwards(path: Path) ->
         b'{"verb": "rm"}\n',
         b'{"verb": "calls", "more": 1}\n',
         b'{"verb": "drain", "seconds": -1}\n',
+        b'{"verb": "drain", "seconds": 7201}\n',
+        b'{"verb": "drain", "seconds": 1e999}\n',
         request("targets", do="disable", name="x" * 300),
         b"x" * 5000 + b"\n",
         b"[" * 4000 + b"\n",
@@ -132,6 +134,25 @@ async def test_several_are_heard_at_once_and_too_many_are_not(path: Path, monkey
             writer.write(request("hedge", do="on"))
             assert json.loads(await reader.readline())["after"] == "on"
             writer.close()
+
+
+async def test_who_does_not_read_the_answer_is_not_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = control._write.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "patience", 0.05)
+    monkeypatch.setattr(control, "MOST_CLIENTS", 1)
+    house = House()
+    for number in range(10_000):
+        house.watch.took(f"call_{number}", "desk")
+        house.watch.saw(f"call_{number}", events.CallStarted(0.0, 0.0), ())
+    with structlog.testing.capture_logs() as lines:
+        async with house.open(path):
+            _, writer = await asyncio.open_unix_connection(str(path), limit=1024)
+            writer.write(request("calls"))
+            await asyncio.sleep(0.5)
+            assert (await said(path, request("hedge", do="on")))[0]["after"] == "on"
+            writer.close()
+    assert lines == []
 
 
 async def test_a_fault_of_ours_ends_one_answer_and_nothing_else(path: Path) -> None:

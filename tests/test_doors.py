@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from service.access import RETELL
 from service.conversation.call import SpokenLines
+from service.observability.logs import configure_logs
 from service.settings import Settings
 from tests.live import Service, is_final, serving, words
 
@@ -42,6 +43,20 @@ async def status(service: Service, path: str, headers: Mapping[str, str] | None 
         (f"/llm-websocket/{SECRET}/%7B%7Bagent%7D%7D/call_1", 101, "accepted"),
         (f"/llm-websocket/{SECRET}?site=1/call_1", 101, "accepted"),
         (f"/llm-websocket/{SECRET}/dummy?site=1/call_1", 101, "accepted"),
+        (f"/llm-websocket/{SECRET}/%7B%7Bagent%7D%7D?site=1/call_1", 101, "accepted"),
+        (f"/llm-websocket/{SECRET}/call_1?site=1/call_2", 101, "accepted"),
+        (f"/llm-websocket/{SECRET.replace('-', '%2D')}/call_1", 101, "accepted"),
+        (f"//llm-websocket//{SECRET}/call_1", 101, "accepted"),
+        ("//llm-websocket//call_1", 401, "refused_secret"),
+        (f"/llm-websocket/{SECRET.upper()}/call_1", 401, "refused_secret"),
+        (f"/llm-websocket/{SECRET},{OTHER}/call_1", 401, "refused_secret"),
+        (f"/llm-websocket/x/../{SECRET}/call_1", 401, "refused_secret"),
+        (f"/llm-websocket/{SECRET}%00/call_1", 401, "refused_secret"),
+        (f"/llm-websocket/{SECRET}/call_1%0A", 404, "refused_path"),
+        (f"/llm-websocket/{SECRET}/..", 404, "refused_path"),
+        (f"/llm-websocket/{SECRET}/%D1%81all_1", 404, "refused_path"),
+        (f"/llm-websocket/{SECRET}/Dummy/call_1", 404, "refused_path"),
+        ("/elsewhere/call_1", 403, "refused_path"),
         ("/llm-websocket/call_1", 401, "refused_secret"),
         ("/llm-websocket", 401, "refused_secret"),
         (f"/llm-websocket/{SECRET[:-1]}/call_1", 401, "refused_secret"),
@@ -70,6 +85,12 @@ async def test_a_line_is_opened_to_known_addresses_alone() -> None:
         assert await status(service, "/llm-websocket/call_1", {"fly-client-ip": RETELL}) == 403
         assert count(service, "refused_address") == 3
         assert await status(service, "/llm-websocket/call_1", {"x-forwarded-for": f"6.6.6.6, {RETELL}"}) == 101
+
+
+async def test_a_page_from_elsewhere_opens_no_line_to_a_service_that_is_for_this_machine() -> None:
+    async with serving() as service:
+        assert await status(service, "/llm-websocket/call_1", {"origin": "https://example.com"}) == 403
+        assert await status(service, "/llm-websocket/call_1", {"origin": f"http://{service.address}"}) == 101
 
 
 async def test_webhooks_and_health_are_behind_no_list() -> None:
@@ -164,7 +185,8 @@ async def test_a_busy_line_that_is_not_hung_up_is_cut(monkeypatch: pytest.Monkey
     monkeypatch.setattr("service.endpoint.BUSY_SECONDS", 0.05)
     monkeypatch.setattr("service.endpoint.MOST_BUSY", 1)
     async with two_calls(Settings(agent="dummy", max_calls=2, when_full="busy")) as service, service.line("c") as line:
-        assert await status(service, "/llm-websocket/d") == 503  # so many may be told at once
+        for call_id in ("c", "d"):
+            assert await status(service, f"/llm-websocket/{call_id}") == 503  # so many may be told at once
         assert await line.closed() == 1006
 
 
@@ -222,3 +244,18 @@ async def test_a_caller_who_calls_too_often_hears_no_greeting() -> None:
             assert words(frames, 0) == ""
             assert frames[-1]["response_type"] == "agent_interrupt"
             assert frames[-1]["end_call"] is True
+
+
+async def test_a_fault_that_nobody_caught_is_logged_without_its_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("+12075550100")
+
+    configure_logs("json", "info")
+    async with serving(settings=Settings(agent="dummy", retell_api_key="key")) as service:
+        monkeypatch.setattr("service.webhooks.signed", fail)
+        assert (await http(service, "/webhook", b"{}"))[0] == 500
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http.failed" in line]
+    assert (line["level"], line["error"]) == ("error", "RuntimeError")
+    assert "+12075550100" not in str(line)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -136,6 +137,40 @@ async def test_a_newer_order_replaces_the_older() -> None:
         assert house.is_over_after(0.1)
 
 
+async def test_no_time_at_all_is_a_time() -> None:
+    house = House()
+    async with house.call() as line:
+        house.drain.begin(0)
+        assert house.drain.is_over()
+        assert line.is_aborted
+
+
+async def test_each_order_is_told_once_with_its_calls_and_its_time() -> None:
+    house = House()
+    async with house.call() as line:
+        with capture_logs() as told:
+            for seconds in (7200, 60):
+                house.drain.begin(seconds)
+                assert not house.is_over_after(1)
+                assert not house.is_over_after(1)
+            line.closes(1000)
+            await asyncio.sleep(0)
+            assert house.drain.is_over()
+    begun = [(line["calls"], line["seconds"]) for line in told if line["event"] == "service.draining"]
+    assert begun == [(1, 7200), (1, 60)]
+    assert told[-1]["event"] == "service.drained"
+
+
+async def test_of_a_call_that_was_let_go_the_platform_s_word_may_still_come_here() -> None:
+    house = House(are_ends_told=True)
+    async with house.call() as line:
+        house.drain.begin(0)
+        assert house.drain.is_over()
+        assert (line.is_aborted, house.concluded) == (True, [])
+        house.calls.conclude("call_1", Ending("user_hangup"))
+    assert house.concluded == ["call_1"]
+
+
 def test_it_tells_how_long_calls_may_go_on() -> None:
     house = House()
     assert math.isnan(house.drain.seconds_left)
@@ -206,7 +241,7 @@ async def test_a_signal_refuses_new_calls_and_lets_the_old_ones_end(kind: signal
         assert (await get(service.address, "/healthz"))[0] == 200
         await line.ask(1, "Hello.", "Are you there?")
         assert await line.answer(1)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             await line.socket.close(1000)
             assert await running.wait() == 0
 
@@ -235,7 +270,7 @@ async def test_at_the_deadline_the_line_is_cut_without_a_code_and_the_process_en
         await line.greeted()
         running.send_signal(signal.SIGTERM)
         assert await line.closed() == 1006
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             assert await running.wait() == 0
 
 
@@ -247,17 +282,17 @@ async def test_a_second_signal_ends_the_service_now() -> None:
             await asyncio.sleep(0.01)
         running.send_signal(signal.SIGTERM)
         assert await line.closed() == 1006
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             assert await running.wait() == 0
 
 
 async def test_a_service_that_nobody_calls_ends_by_itself() -> None:
-    idle = {"CUEBOX_IDLE_EXIT_SECONDS": "0.5", "CUEBOX_RECONNECT_WINDOW": "0"}
+    idle = {"CUEBOX_IDLE_EXIT_SECONDS": "1", "CUEBOX_RECONNECT_WINDOW": "0"}
     async with process({**AGENT, **idle}) as (running, service):
         async with service.line() as line:
             await line.greeted()
-            await asyncio.sleep(1)
+            await asyncio.sleep(1.3)
             assert running.returncode is None
             await line.socket.close(1000)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             assert await running.wait() == 0

@@ -76,6 +76,8 @@ async def test_it_may_be_given_to_another_agent_with_variables_and_metadata(tmp_
         "return Inbound(variables={'n': 1})",
         "return Inbound(metadata={'n': float('nan')})",
         "await asyncio.sleep(60)",
+        "raise SystemExit(call)",
+        "raise asyncio.CancelledError",
     ],
 )
 async def test_an_agent_that_cannot_decide_keeps_nobody_out(
@@ -88,6 +90,22 @@ async def test_an_agent_that_cannot_decide_keeps_nobody_out(
     out = capsys.readouterr().out
     assert "agent.inbound_failed" in out
     assert CALL["from_number"] not in out
+
+
+async def test_a_service_that_stops_waits_for_no_hook() -> None:
+    class Slow:
+        def __contains__(self, agent: object) -> bool:
+            return True
+
+        async def decide(self, call: InboundCall, agent: str = "") -> Inbound:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with asyncio.TaskGroup() as tasks:
+        deciding = tasks.create_task(inbound._decided(Slow(), InboundCall(), ""))
+        await asyncio.sleep(0)
+        deciding.cancel()
+    assert deciding.cancelled()
 
 
 async def test_an_agent_without_the_hook_puts_every_call_through(tmp_path: Path) -> None:

@@ -33,10 +33,12 @@ class Watched:
         self.guard.saw(call_id, events.ReplyRequested(at, 1, Prompt.CALLER_SPOKE, None), ())
 
     def spends(self, dollars: float, model: str = "m", call_id: str = CALL) -> None:
-        usage = Usage(input=int(dollars * 1_000_000), output=0)
+        self.attempts(Result.ANSWERED, Usage(input=int(dollars * 1_000_000), output=0), model, call_id)
+
+    def attempts(self, result: Result, usage: Usage | None = None, model: str = "m", call_id: str = CALL) -> None:
         times = (0.0, 0.1, 0.2)
-        answered = AttemptRecord(Occasion(call_id, 1), "t", model, Cause.FIRST, Result.ANSWERED, *times, usage=usage)
-        self.guard.attempted(answered, None)
+        attempt = AttemptRecord(Occasion(call_id, 1), "t", model, Cause.FIRST, result, *times, usage=usage)
+        self.guard.attempted(attempt, None)
 
 
 def test_within_its_limits_a_call_is_left_alone() -> None:
@@ -84,6 +86,27 @@ def test_what_has_no_price_and_what_no_call_asked_for_costs_nothing() -> None:
     assert watched.reached == []
 
 
+@pytest.mark.parametrize("result", [Result.CANCELLED, Result.LOST])
+def test_an_attempt_that_was_cut_off_costs_as_much_as_the_one_before_it(result: Result) -> None:
+    watched = Watched(dollars=1)
+    watched.begins()
+    watched.attempts(result)
+    watched.spends(0.4)
+    watched.attempts(result)
+    assert watched.reached == []
+    watched.attempts(result)
+    assert watched.reached == [(CALL, "spend")]
+
+
+def test_an_attempt_that_failed_costs_nothing() -> None:
+    watched = Watched(dollars=1)
+    watched.begins()
+    watched.spends(0.6)
+    for _ in range(5):
+        watched.attempts(Result.FAILED)
+    assert watched.reached == []
+
+
 def test_a_caller_who_calls_too_often_within_the_hour_is_told_so() -> None:
     watched = Watched(caller_calls=2)
     for number, call_id in enumerate(("a", "b", "c")):
@@ -114,6 +137,7 @@ def test_a_call_that_dials_again_is_the_same_call() -> None:
         {"from_number": "anonymous"},
         {"from_number": None},
         {"from_number": "sip:someone@example.com"},
+        {"from_number": f"{NUMBER};x"},
         {"from_number": NUMBER, "direction": "outbound"},
     ],
 )
@@ -157,6 +181,23 @@ def test_numbers_are_not_kept_nor_more_callers_than_there_may_be(monkeypatch: py
     assert NUMBER not in repr(watched.guard.__dict__)
     watched.begins("again", from_number=f"{NUMBER}1")  # it was forgotten
     assert watched.reached == []
+
+
+def test_a_caller_whose_hour_began_anew_is_not_the_first_to_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.limits.MOST_CALLERS", 3)
+    watched = Watched(caller_calls=1)
+    for number, at in (("1", 0.0), ("2", 1.0), ("1", HOUR), ("3", HOUR), ("4", HOUR)):
+        watched.begins(f"{number} at {at}", at, from_number=NUMBER + number)
+    watched.begins("again", HOUR, from_number=f"{NUMBER}1")
+    assert watched.reached == [("again", "caller_calls")]
+
+
+def test_a_model_that_counts_less_than_nothing_gives_nothing_back() -> None:
+    watched = Watched(dollars=1)
+    watched.begins()
+    watched.attempts(Result.ANSWERED, Usage(input=0, output=-1_000_000))
+    watched.spends(1.1)
+    assert watched.reached == [(CALL, "spend")]
 
 
 def test_of_a_call_that_ended_nothing_is_left() -> None:

@@ -145,6 +145,7 @@ def test_a_disabled_target_cannot_be_preferred_and_the_last_one_stays() -> None:
     house = House()
     house.orders.library._shelved.pop("clerk")
     house.order("targets", "disable", "a")
+    house.order("targets", "enable", "b")  # as it is
     before = house.state()
     with pytest.raises(Refused, match="The target 'a' is disabled: enable it first"):
         house.order("targets", "prefer", "a")

@@ -12,7 +12,11 @@ PAGE = TellPage(PageMessage("{}"))
 
 
 async def taken(outbox: Outbox, count: int) -> list[Outgoing]:
-    return [await outbox.next() for _ in range(count)]
+    commands: list[Outgoing] = []
+    for _ in range(count):
+        commands.append(await outbox.next())
+        outbox.sent()
+    return commands
 
 
 async def test_pongs_overtake_words() -> None:
@@ -40,6 +44,16 @@ async def test_stale_words_are_dropped_and_nothing_else() -> None:
     assert await taken(outbox, 3) == [AnswerPing(1), EMPTY_GREETING, PAGE]
 
 
+async def test_what_is_next_can_still_be_dropped_and_overtaken() -> None:
+    outbox = Outbox()
+    outbox.put(Say(1, "a"))
+    assert await outbox.next() == Say(1, "a")
+    outbox.put(AnswerPing(1))
+    outbox.drop_words(1)
+    assert await taken(outbox, 1) == [AnswerPing(1)]
+    assert not outbox.is_waiting
+
+
 async def test_an_interjection_that_waits_can_be_dropped_alone() -> None:
     outbox = Outbox()
     for command in (Say(1, "a"), Interject(1, "Hold on."), PAGE):
@@ -56,7 +70,7 @@ async def test_a_full_outbox_holds_the_reply_back_until_the_peer_reads() -> None
         waiting = tasks.create_task(outbox.room())
         await asyncio.sleep(0)
         assert not waiting.done()
-        await outbox.next()
+        await taken(outbox, 1)
     assert waiting.done()
 
 

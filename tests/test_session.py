@@ -8,7 +8,7 @@ import pytest
 
 from service.conversation import events
 from service.conversation.call import Deadlines, Policy, Prompt, Turn
-from service.conversation.commands import AnswerPing, DropLine, Outgoing, Say
+from service.conversation.commands import AnswerPing, DropLine, Say
 from service.conversation.parts import Interjection, Part, Speech
 from service.outbox import ROOM
 from service.session import Session
@@ -165,16 +165,35 @@ async def test_words_keep_their_order_when_the_peer_reads_again() -> None:
             await asyncio.sleep(0)
 
     class Moody(FakeLine):
-        async def send(self, command: Outgoing) -> None:
-            self.is_slow = False  # writable again, while this one is still in hand
+        async def room(self) -> None:
+            await super().room()  # writable again, before the writer knows it
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            await super().send(command)
 
     moody = Moody()
     moody.is_slow = True
     async with on_line(a_session(counts), moody) as line:
         assert "".join(say.text for say in await line.until_final(0)) == "0 1 2 3 4 5 6 7 8 9 "
+
+
+async def test_words_that_wait_for_the_peer_are_not_sent_once_they_are_stale() -> None:
+    reads = asyncio.Event()
+
+    class Stuck(FakeLine):
+        async def room(self) -> None:
+            await reads.wait()
+            await super().room()
+
+    stuck = Stuck()
+    async with on_line(a_session(), stuck) as line:
+        await line.until_final(0)
+        stuck.is_slow = True
+        for turn_id in (1, 2):
+            line.happens(events.ReplyRequested(0, turn_id, Prompt.CALLER_SPOKE, ()))
+            await asyncio.sleep(0.01)
+        reads.set()
+        await line.until_final(2)
+    assert [sent for sent in line.sent if isinstance(sent, Say) and sent.turn_id == 1] == []
 
 
 async def test_an_agent_that_outruns_the_peer_waits() -> None:
@@ -187,7 +206,7 @@ async def test_an_agent_that_outruns_the_peer_waits() -> None:
             yield Speech("x" * ROOM)
 
     class Stuck(FakeLine):
-        async def send(self, command: object) -> None:
+        async def room(self) -> None:
             await asyncio.Event().wait()
 
     stuck = Stuck()

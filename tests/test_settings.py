@@ -122,6 +122,8 @@ def test_metrics_are_for_this_machine_alone_unless_it_is_one_of_fly() -> None:
     assert read_settings({}).metrics_host == "127.0.0.1"
     assert read_settings({"FLY_APP_NAME": "cuebox"}).metrics_host == "0.0.0.0"  # noqa: S104
     assert read_settings({"FLY_APP_NAME": "cuebox", "CUEBOX_METRICS_HOST": "::1"}).metrics_host == "::1"
+    assert read_settings({"FLY_APP_NAME": "cuebox"}).is_on_fly
+    assert not read_settings({"FLY_APP_NAME": ""}).is_on_fly
     assert read_settings({"CUEBOX_METRICS_PORT": "0"}).metrics_port == 0
 
 

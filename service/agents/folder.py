@@ -28,7 +28,7 @@ from service.llm.targets import Target
 LONGEST_PROMPT = 100_000
 """Characters: a model reads them in every turn."""
 
-_MADE = re.compile(r"/\.|/__pycache__/|\.(db|sqlite)[^/]*$")
+_MADE = re.compile(r"^/scenarios/|/\.|/__pycache__/|\.(db|sqlite)[^/]*$")
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ def hash_of(folder: Path) -> str:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files that make the agent: not what is hidden, what Python leaves behind, or databases."""
+    """The files that make the agent: not its scenarios, what is hidden, what Python leaves behind, or databases."""
     found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return [path for path in found if not _MADE.search(f"/{path.relative_to(folder).as_posix()}")]
 

@@ -3,10 +3,11 @@
 import asyncio
 import contextvars
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from functools import partial
 from queue import SimpleQueue
 from threading import Semaphore, Thread
+from typing import Any
 
 MOST_THREADS = 64
 
@@ -15,15 +16,26 @@ _idle = Semaphore(0)
 _threads: list[Thread] = []
 
 
+class _Daemons(Executor):
+    """As an executor, so that a loop which has no threads can run what is meant for one."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        _work.put(partial(_carry_out, future, partial(function, *args, **kwargs)))
+        if not _idle.acquire(blocking=False) and len(_threads) < MOST_THREADS:
+            thread = Thread(target=_serve, name=f"tool_{len(_threads)}", daemon=True)
+            _threads.append(thread)
+            thread.start()
+        return future
+
+
+_DAEMONS = _Daemons()
+
+
 async def in_thread(function: Callable[[], object]) -> object:
     """What it returns. When cancelled, it is left to itself, or not begun where it waits for a thread."""
-    future: Future[object] = Future()
-    _work.put(partial(_carry_out, future, contextvars.copy_context(), function))
-    if not _idle.acquire(blocking=False) and len(_threads) < MOST_THREADS:
-        thread = Thread(target=_serve, name=f"tool_{len(_threads)}", daemon=True)
-        _threads.append(thread)
-        thread.start()
-    return await asyncio.wrap_future(future)
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(_DAEMONS, context.run, function)
 
 
 def _serve() -> None:
@@ -32,11 +44,11 @@ def _serve() -> None:
         _idle.release()
 
 
-def _carry_out(future: Future[object], context: contextvars.Context, function: Callable[[], object]) -> None:
+def _carry_out(future: Future[Any], function: Callable[[], object]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
-        result = context.run(function)
+        result = function()
     except StopIteration:  # no future takes one
         future.set_exception(RuntimeError("StopIteration"))
     except BaseException as error:  # noqa: BLE001 - a tool is user code: its failure, or its exit, is an answer

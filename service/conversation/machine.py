@@ -39,14 +39,13 @@ from service.conversation.call import CallDetails, Outcome, Policy, Prompt, Turn
 from service.conversation.commands import Command
 from service.conversation.events import DeadlineKind, Event, Oddity
 from service.conversation.greeting import Greeting
-from service.conversation.patience import Due, Holds, Patience
+from service.conversation.patience import LOOK_AGAIN, Due, Holds, Patience
 from service.conversation.reply import STALLED, TIMEOUT, TOO_SLOW, OpenTurn, closing_words, shown
 from service.conversation.settlement import settled, settled_at_end
 from service.conversation.silence import Silence
 from service.conversation.tally import Tally
 from service.conversation.transcript import Hearing, Mark, ToolAnswered, Transcript, has_agent_words
 
-LOOK_AGAIN = 0.1  # the least time until a slow answer is looked at again, seconds
 GREETING_ID = 0
 
 Commands = list[Command]
@@ -162,7 +161,10 @@ class Conversation:
             return self._cut_short(turn, TOO_SLOW if due is Due.GIVE_UP else STALLED, at)
         if due is Due.HOLD:
             told = self._hold(turn, self._holds.draw(self._policy.lines.hold), at)
-        return [*told, commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at + LOOK_AGAIN))]
+        return [*told, self._look(at + LOOK_AGAIN)]
+
+    def _look(self, at: float) -> Command:
+        return commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at))
 
     def _hold(self, turn: OpenTurn, line: str, at: float) -> Commands:
         if turn.held or not line:
@@ -237,8 +239,7 @@ class Conversation:
         history = self._hearing.history(self._holds.said)
         asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
         budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
-        look = commands.SetDeadline(DeadlineKind.PATIENCE, self._patience.look_at(at))
-        return [commands.StartReply(asked), budget, look]
+        return [commands.StartReply(asked), budget, self._look(at)]
 
     def _overtake(self, turn: OpenTurn, record: TurnRecord) -> Commands:
         """Rule 2. What waits to be sent of the turn is stale too, drafted or not."""
@@ -274,7 +275,7 @@ class Conversation:
             return self._hold(turn, part.text.strip(), at)
         told = turn.take(part, at)
         self._greeting.is_due = self._greeting.is_due and not turn.has_spoken
-        return told
+        return [*told, self._look(at)] if turn.tool_answered_at and self._patience.is_sooner else told
 
     def _fail(self, turn: OpenTurn, reason: str, at: float) -> Command:
         self._failures_running += 1
@@ -285,16 +286,16 @@ class Conversation:
     def _interject(self, turn: OpenTurn | None, part: parts.Interjection, at: float) -> Commands:
         self._interrupt_id += 1
         text = part.text + closing_words(part.action, self._policy, after=part.text)
-        told: Commands = []
+        told = self._greet_silently() if self._greeting.is_due else []
         if turn is not None:
-            told = self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection"))
-        if self._greeting.is_due:
-            told += self._greet_silently()
+            told = [*self._overtake(turn, settled(turn, self._hearing.rows, at, overtaken_by="interjection")), *told]
         return [*told, commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)]
 
     def _on_aside(self, part: parts.Aside, at: float) -> Commands:
         if isinstance(part, parts.Interjection):
             return self._interject(self._turn, part, at)
-        if self._turn is not None and isinstance(part, ToolAnswered) and part.tool_call_id in self._turn.open_tools:
-            self._turn.tool_answered(part, at)
+        if isinstance(part, ToolAnswered):
+            self._tools_at_work -= {part.tool_call_id}
+            if self._turn is not None and part.tool_call_id in self._turn.open_tools:
+                return self._on_part(self._turn, part, at)
         return [shown(part)]

@@ -24,6 +24,9 @@ TOOL_SECONDS = 10.0
 GRACE = 0.5
 """Whoever is amid a first sentence may finish it for so much longer than one who has not begun (seconds)."""
 
+LOOK_AGAIN = 0.1
+"""The least time until a slow answer is looked at again (seconds)."""
+
 OWN_STALL = 0.2
 """A look that comes this much later than it was due tells of a stall of our own (seconds)."""
 
@@ -55,7 +58,7 @@ class Holds:
 
 
 class Patience:
-    """The patience with one turn. Its deadline is moved when it passes, not with each chunk."""
+    """The patience with one turn. Its deadline is put off when it passes, not with each chunk."""
 
     __slots__ = ("_deadlines", "_look_at", "_may_hold", "_turn")
 
@@ -69,6 +72,11 @@ class Patience:
         """When to look again, from this moment on."""
         self._look_at = max(self._until(), at)
         return self._look_at
+
+    @property
+    def is_sooner(self) -> bool:
+        """Whether to look sooner than was said. A tool's answer brings it: the wait for words begins anew."""
+        return self._until() < self._look_at
 
     def due(self, at: float) -> Due | None:
         """What is due at this moment; None when it is not yet."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from service.llm.attempt import Attempt
 from service.llm.candidate import Candidate, Rules
 from service.llm.model import NO_TOOLS, Messages, ModelError, ModelRejected, Occasion, RateLimited, Toolset
-from service.llm.records import AttemptWitness, Cause, Result
+from service.llm.records import ASKING, AttemptWitness, Cause, Result
 
 _Task = asyncio.Task[Exception | None]
 
@@ -141,6 +141,7 @@ class Race:
         at = self._now()
         candidate.breaker.begun(at)
         header = self._header()
+        ASKING.set((self._occasion, cause))
         deltas = candidate.endpoint.ask(self._messages, header, self._tools)
         attempt = Attempt(candidate, deltas, cause, at, self._rules.answer.longest, traceparent=header)
         self._running[self._tasks.create_task(self._begin(attempt))] = attempt

@@ -1,5 +1,6 @@
 """What is told of each attempt at an answer, once it is over: telemetry joins it to its turn."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -15,6 +16,10 @@ class Cause(Enum):
     HEDGE = "hedge"
     FAILOVER = "failover"
     RETRY = "retry"
+
+
+ASKING: ContextVar["tuple[Occasion, Cause] | None"] = ContextVar("asking", default=None)
+"""The turn that an endpoint is asked for, and why: for those who stand between."""
 
 
 class Result(Enum):

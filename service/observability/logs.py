@@ -21,11 +21,10 @@ from service.conversation.call import CallRecord, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import Event, Oddity
 from service.conversation.verdict import Hearsay, LineMissed, WebhookPosted
-from service.llm.model import Usage
-from service.llm.records import AttemptRecord, Cause, Result
+from service.llm.records import AttemptRecord, Cause
 from service.observability.faults import innermost, where
-from service.observability.frames import ACTIONS
 from service.observability.prices import Price
+from service.observability.settled import moments_of, of_turn, seconds
 from service.observability.tools import BROKEN, SeenTool, told
 from service.observability.watch import Part, SeenTurn, ServedBy
 from service.observability.words import Words
@@ -86,6 +85,7 @@ def configure_logs(style: str, level: str) -> bool:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*shared, _without_arguments], processor=last)
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are strangers' broken requests
     return pretty
 
 
@@ -157,31 +157,8 @@ class CallLog(Part):
         said = {} if self._words is None else self._words.said(turn.call_id)
         trace = {} if turn.trace is None else {"trace_id": turn.trace.hex, "traced": turn.exemplar is not None}
         agent = self._agents.get(turn.call_id, {})
-        about = {**agent, **trace, **_turn(record), **self._model(turn, record), **_agents_work(turn, record), **said}
+        about = {**agent, **trace, **of_turn(turn, record, self._prices), **said}
         self._log.info("turn.settled", call_id=turn.call_id, **about)
-
-    def _model(self, turn: SeenTurn, record: TurnRecord) -> dict[str, object]:
-        """What came of the attempts that are over by now; those that were not usual have lines of their own, too."""
-        told: dict[str, object] = {"attempts": len(turn.attempts)}
-        answer = next((attempt for attempt in turn.attempts if attempt.result is Result.ANSWERED), None)
-        if answer is not None:
-            first_words = _seconds(answer.asked_at, answer.first_words_at)
-            told |= {"target": answer.target, "model_time_to_first_words": first_words}
-        if turn.attempts:
-            told["model_attempts"] = [_attempt(attempt, record.asked_at) for attempt in turn.attempts]
-        return told | self._spent([attempt for attempt in turn.attempts if attempt.usage is not None])
-
-    def _spent(self, counted: list[AttemptRecord]) -> dict[str, object]:
-        """`cost` is in dollars, and not told where one of the models has no price."""
-        if not counted:
-            return {}
-        usages = [attempt.usage or Usage() for attempt in counted]
-        told: dict[str, object] = {
-            "tokens": {kind: sum(getattr(usage, kind) for usage in usages) for kind in ("input", "cached", "output")}
-        }
-        prices = [self._prices.get(attempt.model) for attempt in counted]
-        costs = [price.of(usage) for price, usage in zip(prices, usages, strict=True) if price is not None]
-        return told | ({"cost": round(sum(costs), 7)} if len(costs) == len(counted) else {})
 
     def used(self, tool: SeenTool, turn: SeenTurn) -> None:
         """One that failed, or outlived its turn: the turn's line has all others."""
@@ -228,9 +205,14 @@ class CallLog(Part):
         if is_due:
             self._log.warning("webhook.refused", result=fact.result, why=fact.why, times=times + 1)
 
-    def attempted(self, record: AttemptRecord, turn: SeenTurn | None) -> None:  # noqa: ARG002
-        """An attempt at an answer is over: told when it failed, or was not the first of its turn."""
-        if record.cause is Cause.FIRST and record.error is None:
+    def attempted(self, record: AttemptRecord, turn: SeenTurn | None) -> None:
+        """An attempt at an answer is over: told when it failed, was not its turn's first, or was stopped amid words.
+
+        `late` is what the turn's line has of the others: when it began, spoke first and ended.
+        """
+        asked_at = None if turn is None or turn.record is None else turn.record.asked_at
+        was_heard = asked_at is not None and record.first_words_at is not None
+        if record.cause is Cause.FIRST and record.error is None and not was_heard:
             return
         fields = {
             "target": record.target,
@@ -239,6 +221,7 @@ class CallLog(Part):
             "error": record.error,
             "request_id": record.request_id,
             "breaker": record.breaker.value,
+            **({} if asked_at is None else {"late": moments_of(record, asked_at)}),
         }
         tell = self._log.info if record.error is None else self._log.warning
         about = record.occasion
@@ -261,59 +244,10 @@ class CallLog(Part):
             self._log.warning(f"assumption broken: {assumption}", call_id=call_id, oddity=command.oddity.value)
 
 
-def _turn(turn: TurnRecord) -> dict[str, object]:
-    return {
-        "turn_id": turn.turn_id,
-        "turn_index": turn.index,
-        "prompt": turn.prompt.value,
-        "outcome": turn.outcome.value,
-        "reason": turn.reason,
-        "time_to_first_chunk": _seconds(turn.asked_at, turn.first_words_at),
-        "time_to_first_sentence": _seconds(turn.asked_at, turn.first_sentence_at),
-        "duration": _seconds(turn.asked_at, turn.final_at),
-        "settled_after": _seconds(turn.asked_at, turn.settled_at),
-        "held": turn.held_at is not None,
-        "held_after": _seconds(turn.asked_at, turn.held_at),
-        "fallback": turn.fallback.value if turn.fallback is not None else None,
-        "audible_gap": round(turn.audible_gap, 4),
-        "chunks": turn.chunks,
-        "words_said": turn.words_said,
-        "words_heard": turn.words_heard,
-        "heard_share": round(turn.heard_share, 3),
-        "heard_unknown": turn.is_heard_unknown,
-    }
-
-
-def _attempt(attempt: AttemptRecord, asked_at: float) -> tuple[str, str, str, int, int | None, int]:
-    """Its target, cause and result; when it began, spoke first and ended, in milliseconds since the turn was asked."""
-    first = None if attempt.first_words_at is None else _ms(attempt.first_words_at - asked_at)
-    moments = _ms(attempt.asked_at - asked_at), first, _ms(attempt.ended_at - asked_at)
-    return attempt.target, attempt.cause.value, attempt.result.value, *moments
-
-
-def _agents_work(turn: SeenTurn, record: TurnRecord) -> dict[str, object]:
-    """Tools, knowledge and action of a turn, where it had them."""
-    work: dict[str, object] = {"tools": told(turn.tools, record.asked_at)} if turn.tools else {}
-    if (sought := turn.knowledge) is not None:
-        work |= {"knowledge": sought.result.value, "passages": len(sought.passages)}
-        work |= {"knowledge_waited": round(sought.waited, 4)}
-    if record.action is not None:
-        work |= {"action": ACTIONS[type(record.action)], "rescued": record.is_rescued}
-    return work
-
-
 def _call(call: CallRecord) -> dict[str, object]:
     return {
-        "duration": _seconds(call.started_at, call.ended_at),
+        "duration": seconds(call.started_at, call.ended_at),
         "lines": call.lines,
         "turns": {outcome.value: count for outcome, count in call.outcomes.items()},
         "oddities": dict(call.oddities),
     }
-
-
-def _seconds(start: float, end: float | None) -> float | None:
-    return None if end is None else round(end - start, 4)
-
-
-def _ms(seconds: float) -> int:
-    return round(1000 * seconds)

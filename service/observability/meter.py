@@ -277,7 +277,7 @@ class Meter(Part):
             self._models.cost[target].inc(max(0.0, price.of(usage)))
         elif attempt.model not in self._unpriced:
             self._unpriced.add(attempt.model)
-            structlog.get_logger().info("prices.unknown", model=attempt.model)
+            structlog.get_logger().warning("prices.unknown", model=attempt.model)
 
 
 def _first_chunk(record: TurnRecord) -> str:

@@ -53,10 +53,16 @@ def told(tools: Iterable[SeenTool], asked_at: float) -> list[tuple[str, str, int
     That is milliseconds, too, since its turn was asked.
     """
     return [
-        (tool.name, tool.result, None if tool.took is None else _ms(tool.took), _ms(tool.asked_at - asked_at))
+        (
+            tool.name,
+            tool.result,
+            None if tool.took is None else milliseconds(tool.took),
+            milliseconds(tool.asked_at - asked_at),
+        )
         for tool in tools
     ]
 
 
-def _ms(seconds: float) -> int:
+def milliseconds(seconds: float) -> int:
+    """Seconds as a line of the log tells the short ones."""
     return round(1000 * seconds)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-_Seconds = Annotated[float, Meta(ge=0, le=1e8)]
-_Ms = Annotated[int, Meta(ge=-(10**9), le=10**11)]
-_Count = Annotated[int, Meta(ge=0, le=10**12)]
+Seconds = Annotated[float, Meta(ge=0, le=1e8)]
+Ms = Annotated[int, Meta(ge=-(10**9), le=10**11)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class ToolSpan(Struct, frozen=True, array_like=True):
@@ -18,9 +18,14 @@ class ToolSpan(Struct, frozen=True, array_like=True):
 
     name: str
     result: str
-    took: _Ms | None = None
-    began: _Ms | None = None
+    took: Ms | None = None
+    began: Ms | None = None
     """Since its turn was asked."""
+
+    @property
+    def how(self) -> str:
+        """Its result, as one says it."""
+        return "wrong arguments" if self.result == "arguments" else self.result
 
 
 class AttemptSpan(Struct, frozen=True, array_like=True):
@@ -31,17 +36,17 @@ class AttemptSpan(Struct, frozen=True, array_like=True):
     """`first`, `hedge` (beside a slow one), `failover` (another target) or `retry`."""
     result: str
     """`answered`, `failed`, `lost` (another one spoke first) or `cancelled`."""
-    began: _Ms
-    first_words: _Ms | None
-    ended: _Ms
+    began: Ms
+    first_words: Ms | None
+    ended: Ms
 
 
 class Tokens(Struct, frozen=True):
     """As the model's endpoint counts them; cached ones are part of the input."""
 
-    input: _Count = 0
-    cached: _Count = 0
-    output: _Count = 0
+    input: Count = 0
+    cached: Count = 0
+    output: Count = 0
 
 
 class TurnFacts(Struct, frozen=True, kw_only=True):
@@ -57,30 +62,30 @@ class TurnFacts(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     asked_at: float = 0.0
     """Seconds since the epoch."""
-    time_to_first_chunk: _Seconds | None = None
-    time_to_first_sentence: _Seconds | None = None
-    duration: _Seconds | None = None
+    time_to_first_chunk: Seconds | None = None
+    time_to_first_sentence: Seconds | None = None
+    duration: Seconds | None = None
     """Until its last word was handed over."""
-    settled_after: _Seconds = 0.0
+    settled_after: Seconds = 0.0
     held: bool = False
-    held_after: _Seconds | None = None
+    held_after: Seconds | None = None
     """When a hold line was spoken."""
     fallback: str | None = None
-    audible_gap: _Seconds = 0.0
-    words_said: _Count = 0
-    words_heard: _Count = 0
+    audible_gap: Seconds = 0.0
+    words_said: Count = 0
+    words_heard: Count = 0
     heard_unknown: bool = False
     target: str | None = None
-    model_time_to_first_words: _Seconds | None = None
+    model_time_to_first_words: Seconds | None = None
     model_attempts: tuple[AttemptSpan, ...] = ()
     tools: tuple[ToolSpan, ...] = ()
     knowledge: str | None = None
-    passages: _Count = 0
-    knowledge_waited: _Seconds = 0.0
+    passages: Count = 0
+    knowledge_waited: Seconds = 0.0
     action: str | None = None
     rescued: bool = False
     tokens: Tokens | None = None
-    cost: _Seconds | None = None
+    cost: Seconds | None = None
     """Dollars; None when the model did not count its tokens, or has no price."""
     caller_said: str = ""
     agent_said: str = ""
@@ -98,6 +103,11 @@ class TurnFacts(Struct, frozen=True, kw_only=True):
         """Whether somebody waited for it: nobody does for a greeting, nor for what a newer request made void."""
         is_void = self.outcome == "superseded" and self.time_to_first_chunk is None
         return self.prompt != "greeting" and not is_void
+
+    @property
+    def heard_share(self) -> float:
+        """The share of the words said that the caller heard, 0 to 1."""
+        return min(1.0, self.words_heard / max(1, self.words_said))
 
     @property
     def was_heard(self) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from service.reporting.facts import CallFacts, Facts, ToolSpan, TurnFacts
+from service.reporting.facts import AttemptSpan, CallFacts, Facts, Ms, ToolSpan, TurnFacts
 
 _WRAPPERS = ("message", "log")  # of collectors that make JSON of a line: `fly logs --json`, Docker's files
+_LATEST = 2.5e11  # just below the year 10 000
 _ABOUT = ("target", "tool", "reason", "oddity", "limit", "result", "error", "why")
 
 
@@ -21,6 +22,16 @@ class LateTools(Struct):
     turn_id: int
     tools: list[ToolSpan]
     turn_index: int = -1
+
+
+class _LateAttempt(Struct):
+    """One that was stopped when its turn was over."""
+
+    turn_index: int
+    target: str
+    cause: str
+    result: str
+    late: tuple[Ms, Ms | None, Ms]
 
 
 class CallEnded(Struct):
@@ -42,6 +53,7 @@ class _Concluded(Struct):
 _KINDS: Mapping[str, type[Struct]] = {
     "turn.settled": TurnFacts,
     "tool.outlived_turn": LateTools,
+    "model.attempt": _LateAttempt,
     "call.ended": CallEnded,
     "webhook.accepted": _Concluded,
 }
@@ -60,24 +72,27 @@ class _Call:
                 self.turns.append(line)
             case CallEnded():
                 self.agent, self.duration = line.agent or self.agent, line.duration
-            case LateTools():
-                self._end_tools(line)
+            case LateTools(turn_index=index) | _LateAttempt(turn_index=index):
+                self.turns = [_with(line, turn) if turn.turn_index == index else turn for turn in self.turns]
             case _Concluded(webhook="call_ended"):
                 self.ended_by = line.reason
             case _:
                 pass
 
-    def _end_tools(self, late: LateTools) -> None:
-        for at, turn in enumerate(self.turns):
-            if turn.turn_index == late.turn_index:
-                ended = {tool.name for tool in late.tools}
-                tools = (tool for tool in turn.tools if tool.took is not None or tool.name not in ended)
-                self.turns[at] = structs.replace(turn, tools=(*tools, *late.tools))
+
+def _with(late: LateTools | _LateAttempt, turn: TurnFacts) -> TurnFacts:
+    if isinstance(late, _LateAttempt):
+        attempt = AttemptSpan(late.target, late.cause, late.result, *late.late)
+        return structs.replace(turn, model_attempts=(*turn.model_attempts, attempt))
+    ended = {tool.name for tool in late.tools}
+    tools = (tool for tool in turn.tools if tool.took is not None or tool.name not in ended)
+    return structs.replace(turn, tools=(*tools, *late.tools))
 
 
 def facts_of(lines: Iterable[Mapping[str, Any]]) -> Facts:
-    """What lines tell; those of several calls may be mixed. One that is not as ours are tells nothing, one without a time has
-    that of the line before.
+    """What lines tell; those of several calls may be mixed.
+
+    A line that is not as ours are tells nothing, and one without a time has that of the line before.
     """
     calls: dict[str, _Call] = {}
     troubles: Counter[tuple[str, str]] = Counter()
@@ -86,7 +101,8 @@ def facts_of(lines: Iterable[Mapping[str, Any]]) -> Facts:
         event, call_id = line.get("event"), line.get("call_id")
         if not isinstance(event, str):
             continue
-        if line.get("level") in {"warning", "error"} and (call_id or "timestamp" in line):
+        is_ours = bool(call_id) or "timestamp" in line
+        if line.get("level") in {"warning", "error"} and is_ours and event != "call.flight":  # that tells of another
             about = ", ".join(str(line[name]) for name in _ABOUT if line.get(name))
             troubles[event, about[:200]] += 1
         if isinstance(call_id, str):
@@ -137,6 +153,7 @@ def moment_of(line: Mapping[str, Any], otherwise: float) -> float:
     """When a line was written, in seconds since the epoch. One without a zone is taken for UTC."""
     try:
         moment = datetime.fromisoformat(line["timestamp"])
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError):
         return otherwise
+    at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return at if 0 < at < _LATEST else otherwise

@@ -68,7 +68,7 @@ def url_of_call(url: str, call_id: str) -> str:
     except ValueError:  # a port or a bracket that is none
         is_address = False
     if not is_address:
-        raise NotConnected(f"{url} is no address to call. One looks like ws://127.0.0.1:8080/llm-websocket.")
+        raise NotConnected("That is no address to call. One looks like ws://127.0.0.1:8080/llm-websocket.")
     path = f"{parts.path.rstrip('/')}/{call_id}"
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
 

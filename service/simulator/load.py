@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -22,14 +23,25 @@ OnBeat = Callable[[Tally, float], None]
 """Told now and then what was seen so far, and which share of the run is over."""
 
 
-async def measure(plan: Plan, target: Host | None = None, *, on_beat: OnBeat = lambda _tally, _share: None) -> Run:
+async def measure(
+    plan: Plan,
+    target: Host | None = None,
+    *,
+    on_beat: OnBeat = lambda _tally, _share: None,
+    keeps_log: bool = False,
+) -> Run:
     """Play one run against the target; without one, against a fresh service and stand-in model. Raises NotConnected."""
-    async with AsyncExitStack() as stack:
-        if target is None:
-            target = await stack.enter_async_context(started(plan))
-        first = replace(plan, calls=1, seconds=plan.settle, turn_every=0.1, frames="tiny", barge_in=0.0, minute=0.0)
-        await _played(Tally(first), target)  # does not count: a service loads this and that with its first turns
-        return await _played(Tally(plan), target, on_beat)
+    with tempfile.TemporaryFile() as log:
+        async with AsyncExitStack() as stack:
+            if target is None:
+                target = await stack.enter_async_context(started(plan, log))
+            first = replace(plan, calls=1, seconds=plan.settle, turn_every=0.1, frames="tiny", barge_in=0.0, minute=0.0)
+            await _played(Tally(first), target)  # does not count: a service loads this and that with its first turns
+            run = await _played(Tally(plan), target, on_beat)
+        if keeps_log:
+            log.seek(0)
+            run.tally.log = log.read().decode(errors="replace").splitlines()
+        return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ async def _played(tally: Tally, target: Host, on_beat: OnBeat = lambda _tally, _
     plan, chance = tally.plan, Random(tally.plan.seed)  # noqa: S311  no secret
     past = history(plan.minute, chance)
     calls = [LoadCall(tally, Random(f"{plan.seed}/{number}"), past) for number in range(plan.calls)]  # noqa: S311
+    tally.calls = frozenset(call.call_id for call in calls)
     probe = Line(tally, tally.lag)  # its pings wait exactly as long as the server's loop is busy
     await target.forget_draws()
     tally.empty = target.usage()

@@ -8,10 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from service.simulator.line import NotConnected
 from service.simulator.load_run import Plan, Usage
 
-_START_WITHIN = 20.0
+_START_WITHIN, _STOP_WITHIN = 20.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,11 @@ class Host:
 
 
 @asynccontextmanager
-async def started(plan: Plan) -> AsyncIterator[Host]:
-    """The stand-in model and, in front of it, the service with this environment. Raises NotConnected."""
+async def started(plan: Plan, log: IO[bytes] | None = None) -> AsyncIterator[Host]:
+    """The stand-in model and, in front of it, the service with this environment. Raises NotConnected.
+
+    Into `log` the service writes its lines; they are all there once it is over.
+    """
     options = {"first-token": plan.first_token, "gap": plan.gap, "chunks": plan.chunks, "seed": plan.seed}
     words = [f"--{name}={value}" for name, value in options.items()] + [f"--fault={fault}" for fault in plan.faults]
     model_port, port = _free_port(), _free_port()
@@ -75,7 +78,7 @@ async def started(plan: Plan) -> AsyncIterator[Host]:
     environ = {"CUEBOX_AGENT": "receptionist", "CUEBOX_METRICS_PORT": "0", **os.environ, **own, **key}
     async with (
         _child(model_port, ["service.simulator.model", f"--port={model_port}", *words], environ),
-        _child(port, ["service", "serve"], environ) as pid,
+        _child(port, ["service", "serve"], environ, log) as pid,
     ):
         yield Host(f"ws://127.0.0.1:{port}/llm-websocket", pid, model_url)
 
@@ -86,9 +89,11 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def _child(port: int, module: list[str], environ: dict[str, str]) -> AsyncIterator[int]:
+async def _child(
+    port: int, module: list[str], environ: dict[str, str], log: IO[bytes] | None = None
+) -> AsyncIterator[int]:
     """A process that listens, in a session of its own, so that Ctrl-C leaves it to us to stop it."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() if log is None else nullcontext(log) as said:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *module), env=environ, stdout=said, stderr=said, start_new_session=True
         )
@@ -99,6 +104,9 @@ async def _child(port: int, module: list[str], environ: dict[str, str]) -> Async
                 raise NotConnected(f"What a load run needs did not start: {last}")
             yield process.pid
         finally:
+            with suppress(ProcessLookupError, TimeoutError):
+                process.terminate()  # so that it tells of the turns that it did not settle yet
+                await asyncio.wait_for(process.wait(), _STOP_WITHIN)
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -63,6 +63,8 @@ class Tally:
     idle: Usage | None = None  # with calls in which nobody has spoken
     usage: list[Usage] = field(default_factory=list)
     client_cpu: float = 0.0
+    calls: frozenset[str] = frozenset()
+    log: Sequence[str] = ()  # of the service, where we started it
 
 
 @dataclass(frozen=True, slots=True)

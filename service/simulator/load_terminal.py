@@ -1,9 +1,8 @@
 """`cuebox load` in a terminal: a bar while it runs, then what was found: tables, JSON, a page with plots."""
 
 import asyncio
-import io
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
@@ -17,11 +16,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 from uvicorn.loops.auto import auto_loop_factory
 
+from service.reporting.html import Section, paragraph, table
+from service.reporting.log_lines import facts_of, read_lines
+from service.reporting.page import page
+from service.reporting.plots import percentile_plot, time_plot
 from service.simulator.line import NotConnected
 from service.simulator.load import Knee, OnBeat, find_knee, measure
 from service.simulator.load_host import Host
 from service.simulator.load_run import KNEE_LIMIT, Plan, Run, Tally
-from service.simulator.plots import percentile_plot, time_plot
 
 _PACES = {"real": {"turn_every": 15.0, "barge_in": 0.1}, "tiny": {"turn_every": 1.0, "barge_in": 0.0}}
 
@@ -38,7 +40,7 @@ def run_load(
     plans = [Plan(**{**_PACES[plan["frames"]], **given}, minute=minute) for minute in minutes]
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runs, found = runner.run(_measured(plans, target, knee=knee))
+            runs, found = runner.run(_measured(plans, target, knee=knee, keeps_log=report is not None))
     except NotConnected as error:
         click.secho(str(error), fg="red", err=True)
         return 2
@@ -47,17 +49,19 @@ def run_load(
     else:
         show(runs, found, Console(highlight=False))
     if report is not None:
-        report.write_text(page(runs, found), encoding="utf-8")
+        report.write_text(report_of(runs, found), encoding="utf-8")
         click.echo(f"Report: {report}", err=True)
     return 0 if (found.calls > 0 if found else not any(run.errors for run in runs)) else 1
 
 
-async def _measured(plans: Sequence[Plan], target: Host | None, *, knee: bool) -> tuple[list[Run], Knee | None]:
+async def _measured(
+    plans: Sequence[Plan], target: Host | None, *, knee: bool, keeps_log: bool
+) -> tuple[list[Run], Knee | None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: whatever ends us, the processes we started end too
         loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
     with _bar() as on_beat:
-        one = partial(measure, target=target, on_beat=on_beat)
+        one = partial(measure, target=target, on_beat=on_beat, keeps_log=keeps_log)
         return await find_knee(plans[0], one) if knee else ([await one(plan) for plan in plans], None)
 
 
@@ -84,21 +88,43 @@ def show(runs: Sequence[Run], knee: Knee | None, console: Console) -> None:
     """Print what was found; of a search for the knee, only how the runs compare."""
     for run in runs if knee is None else ():
         console.print(_title(run), style="bold")
-        waits = [(name, getattr(run, name)) for name in _WAITS]
-        spreads = [(name, *((it.p50, it.p95, it.p99, it.max, it.n) if it else (None,))) for name, it in waits]
-        console.print(_table(("ms", "p50", "p95", "p99", "max", "n"), spreads))
-        console.print(_table(("", ""), [(name, getattr(run, name)) for name in _FIGURES]))
-        errors = "; ".join(f"{kind} ({count})" for kind, count in run.errors.items())
-        console.print(f" errors: {errors or 'none'}\n", markup=False, soft_wrap=True)
+        console.print(_table(_WAITS_HEAD, _waits(run)))
+        console.print(_table(("", ""), _figures(run)))
+        console.print(f" {_errors(run)}\n", markup=False, soft_wrap=True)
     if len(runs) > 1:
-        added = [(run.added.p50, run.added.p99) if run.added else (None, None) for run in runs]
-        costs = [(*(getattr(run, name) for name in _CPU), sum(run.errors.values())) for run in runs]
-        rows = [(run.plan.calls, run.plan.minute, *a, *c) for run, a, c in zip(runs, added, costs, strict=True)]
-        console.print(_table(("calls", "minute", "added p50", "added p99", *_CPU, "errors"), rows))
+        console.print(_table(_COMPARED_HEAD, _compared(runs)))
     if knee is not None:
-        core = "" if knee.calls_per_core is None else f"; {knee.calls_per_core} calls per core"
-        bound = f"at {knee.too_many}: added p99 over {KNEE_LIMIT:g} ms, or errors"
-        console.print(f"Knee: {knee.calls} calls are fine ({bound}){core}.", soft_wrap=True)
+        console.print(_told(knee), soft_wrap=True)
+
+
+_Rows = Iterable[Sequence[str | float | None]]
+_WAITS_HEAD = ("ms", "p50", "p95", "p99", "max", "n")
+_COMPARED_HEAD = ("calls", "minute", "added p50", "added p99", *_CPU, "errors")
+
+
+def _waits(run: Run) -> _Rows:
+    waits = [(name, getattr(run, name)) for name in _WAITS]
+    return [(name, *((it.p50, it.p95, it.p99, it.max, it.n) if it else 5 * (None,))) for name, it in waits]
+
+
+def _figures(run: Run) -> _Rows:
+    return [(name, getattr(run, name)) for name in _FIGURES]
+
+
+def _errors(run: Run) -> str:
+    return f"errors: {'; '.join(f'{kind} ({count})' for kind, count in run.errors.items()) or 'none'}"
+
+
+def _compared(runs: Sequence[Run]) -> _Rows:
+    added = [(run.added.p50, run.added.p99) if run.added else (None, None) for run in runs]
+    costs = [(*(getattr(run, name) for name in _CPU), sum(run.errors.values())) for run in runs]
+    return [(run.plan.calls, run.plan.minute, *a, *c) for run, a, c in zip(runs, added, costs, strict=True)]
+
+
+def _told(knee: Knee) -> str:
+    core = "" if knee.calls_per_core is None else f"; {knee.calls_per_core} calls per core"
+    bound = f"at {knee.too_many}: added p99 over {KNEE_LIMIT:g} ms, or errors"
+    return f"Knee: {knee.calls} calls are fine ({bound}){core}."
 
 
 def _title(run: Run) -> str:
@@ -106,7 +132,7 @@ def _title(run: Run) -> str:
     return f"{plan.calls} calls, {plan.frames} frames from minute {plan.minute:g} on, {plan.seconds:g} s"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | float | None]]) -> Table:
+def _table(head: Sequence[str], rows: _Rows) -> Table:
     table = Table(*(name.replace("_", " ") for name in head), box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -121,15 +147,32 @@ def _cell(value: str | float | None) -> str:
     return "?" if value is None else str(value).replace("_", " ")
 
 
-def page(runs: Sequence[Run], knee: Knee | None) -> str:
-    """The report as one HTML page that needs nothing from elsewhere."""
-    console = Console(file=io.StringIO(), record=True, width=150, highlight=False)
-    show(runs, knee, console)
-    tables = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
-    plots = "".join(f"<h2>{_title(run)}</h2>{''.join(_plots(run.tally))}" for run in runs)
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>cuebox load</title>{_STYLE}{tables}{plots}</html>\n"
-    )
+def report_of(runs: Sequence[Run], knee: Knee | None) -> str:
+    """One page: what was measured from outside and, where the service was ours, what its log tells of those calls."""
+    fine = [run for run in runs if knee is not None and run.plan.calls == knee.calls] or runs
+    calls = frozenset[str]().union(*(run.tally.calls for run in fine))
+    lines = (line for run in fine for line in read_lines(run.tally.log) if line.get("call_id") in calls)
+    facts = facts_of(lines) if any(run.tally.log for run in fine) else None
+    about = "a run of cuebox load and its service's log" if facts is not None else "a run of cuebox load"
+    return page(facts, about, title="Under load", first=[*_comparison(runs, knee), *map(_section, runs)])
+
+
+def _comparison(runs: Sequence[Run], knee: Knee | None) -> Iterator[Section]:
+    if len(runs) > 1:
+        told = "" if knee is None else paragraph(_told(knee), "lead")
+        yield Section("The runs beside each other", f"{told}{_html('All runs', _COMPARED_HEAD, _compared(runs))}")
+
+
+def _section(run: Run) -> Section:
+    figures = _html("Waiting, in milliseconds", _WAITS_HEAD, _waits(run)) + _html("Figures", ("", ""), _figures(run))
+    plots = "".join(_plots(run.tally))
+    lead = f"Measured from outside, where the platform stands. {_errors(run).capitalize()}."
+    return Section(_title(run), f'{paragraph(lead)}<div class="plots">{figures}{plots}</div>')
+
+
+def _html(caption: str, head: Sequence[str], rows: _Rows) -> str:
+    cells = ([name.replace("_", " ") if isinstance(name, str) else name, *rest] for name, *rest in rows)
+    return table(caption, [name.replace("_", " ") for name in head], cells)
 
 
 def _plots(tally: Tally) -> Iterator[str]:
@@ -143,12 +186,3 @@ def _plots(tally: Tally) -> Iterator[str]:
         cpu = [(b.at - began, 100 * (b.cpu - a.cpu) / (b.at - a.at)) for a, b in pairwise(looks)]
         yield time_plot("Server CPU", "% core", {"": cpu})
         yield time_plot("Server memory", "MB", {"": [(each.at - began, each.rss / 2**20) for each in looks]})
-
-
-_STYLE = """<style>
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1340px; margin: 2rem auto; padding: 0 1.5rem; }
-svg { width: 640px; max-width: 100%; } svg line { stroke: #8884; } svg text { fill: CanvasText; font-size: 13px; }
-.c0 { --own: #d9730d; } .c1 { --own: #3b82d9; } .c2 { --own: #5a9e3a; }
-polyline { fill: none; stroke: var(--own); stroke-width: 2; } circle, svg text.name { fill: var(--own); }
-</style>"""

@@ -100,7 +100,7 @@ class StandInModel:
 
     def answer(self, request: HttpRequest) -> Iterable[Move]:
         match request.method, request.path:
-            case "POST", "/v1/chat/completions":
+            case "POST", path if path.endswith("/v1/chat/completions"):  # some providers' addresses have more before it
                 return self._chat(request)
             case "POST", path if re.fullmatch("/openai/deployments/[^/]+/chat/completions", path):
                 return self._azure(request)
@@ -139,14 +139,15 @@ class StandInModel:
         chance = random.Random(f"{self.seed}:{self._number}")  # noqa: S311  wanted: the same again
         self._number += 1
         try:
-            script = self._next_script(chat)
+            scripted = self._next_script(chat)
         except Exception as error:  # noqa: BLE001  a script that is a function is a test's code: it must not hang the caller
             return [refused(Refuse(500, code="script_failed"), f"the script failed: {error!r}")]
         try:
-            script = directed(replace(script, fault=script.fault or self.chances.draw(chance)), chat.last_user_text)
+            fault = scripted.fault or self.chances.draw(chance)
+            script = directed(replace(scripted, fault=fault), chat.last_user_text)
         except ValueError as error:
             return [refused(Refuse(400, code="broken_directive"), f"broken directive: {error}")]
-        if script.calls and chat.brings_tool_result:
+        if chat.brings_tool_result and script.calls is not scripted.calls:
             script = replace(script, calls=())
         self.answered += 1
         pauses = script.pauses(chance)
@@ -156,7 +157,9 @@ class StandInModel:
 
     def _next_script(self, chat: ChatRequest) -> Script:
         scripted = self.scripts.popleft() if self.scripts else self.script
-        return scripted if isinstance(scripted, Script) else scripted(chat)
+        if not isinstance(scripted, Script):
+            return scripted(chat)  # it has seen whether there are results, and may call again
+        return replace(scripted, calls=()) if chat.brings_tool_result else scripted
 
     def stream_opened(self) -> None:
         self.open_streams += 1

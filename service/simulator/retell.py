@@ -11,7 +11,7 @@ Rule 8: a line that breaks is dialled again, and what was open is asked again un
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -59,6 +59,7 @@ class RetellCall:
         self._redials = self._lost_keepalives = 0
         self._turns = Turns(self._floor)
         self._owed: Kind | None = None
+        self._early: Collection[int] = ()
         self._update_at, self._updated_at = math.inf, -math.inf
 
     # The line.
@@ -106,9 +107,12 @@ class RetellCall:
         """The caller has spoken, and waits for an answer. No words: they were not understood."""
         return [*self.tick(at), *self._conclude(text, at)]
 
-    def caller_speaks(self, text: str, at: float) -> Steps:
-        """The caller begins to say this, word by word as people speak."""
-        before = self.tick(at)
+    def caller_speaks(self, text: str, at: float, asked_early_after: Collection[int] = ()) -> Steps:
+        """The caller begins to say this, word by word as people speak.
+
+        After so many words the platform takes a pause for the end, and asks; the caller goes on with the next word.
+        """
+        before, self._early = self.tick(at), asked_early_after
         self._floor.begin_to_say(text.strip() or UNINTELLIGIBLE, at)
         return [*before, *self._hear_caller(at)]
 
@@ -154,10 +158,17 @@ class RetellCall:
 
     def _hear_caller(self, at: float) -> Steps:
         speech = self._floor.caller_speech
+        before = speech.heard if speech else 0
         if speech is None or not speech.advance(at):
             return []
         text = " ".join(word.word for word in speech.heard_words)
-        return self._conclude(text, at) if speech.is_over else self._recognise(text, at)
+        if speech.is_over:
+            return self._conclude(text, at)
+        told = self._recognise(text, at)
+        if any(before < count <= speech.heard for count in self._early):
+            self._floor.caller_pauses()
+            told += self._owe("response_required", at)
+        return told
 
     def _follow(self, facts: Steps, at: float) -> Steps:
         """What is spoken goes into the transcript, and then to the server."""

@@ -43,7 +43,7 @@ class Floor:
         self._rate = words_per_second
         self._agent_speech = Speech(words_per_second)
         self._caller_words: list[Word] = []
-        self._is_caller_speaking = self._is_held_back = False
+        self._is_caller_speaking = self._is_held_back = self._is_pausing = False
         self._utterances = 0
 
     @property
@@ -77,16 +77,27 @@ class Floor:
         cut: list[Step] = []
         if not self._is_caller_speaking:
             cut = [] if self.is_guarded else self.cut("caller")
-            self._is_caller_speaking, self._caller_words, self.reminders = True, [], 0
-            self._utterances += 1
-            self._caller_key = self._utterances
+            self._is_caller_speaking, self.reminders = True, 0
+            self._begin_utterance()
         self._caller_words = timed(text.split(), self._caller_words, at, 1 / self._rate)
         self._is_held_back = True
         self._show_caller()
         return cut
 
+    def _begin_utterance(self) -> None:
+        """Unless it goes on after a pause."""
+        if not self._is_pausing:
+            self._utterances += 1
+            self._caller_words, self._caller_key = [], self._utterances
+        self._is_pausing = False
+
+    def caller_pauses(self) -> None:
+        """It might be the end of what they say."""
+        self._is_caller_speaking, self._is_pausing = False, True
+
     def caller_stops(self, at: float) -> None:
-        self._is_caller_speaking, self.caller_speech, self.silent_since = False, None, at
+        self._is_caller_speaking = self._is_pausing = False
+        self.caller_speech, self.silent_since = None, at
 
     def _show_caller(self) -> None:
         """What is said into guarded words has its row after them: rows only grow at the end."""

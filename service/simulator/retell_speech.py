@@ -1,7 +1,7 @@
 """What is spoken in a simulated call: words in time, and the transcript that they make."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
@@ -94,7 +94,7 @@ class Transcript:
             if not isinstance(row, _Row) or row.key != key:
                 row = _Row(key, role, self._shown.get(key, 0))
                 rows.append(row)
-            row.set([self._since_the_beginning(word) for word in words[row.offset :]])
+            row.set(words[row.offset :], self._since_the_beginning)
         self._shown[key] = len(words)
 
     def weave(self, row: Mapping[str, object]) -> None:
@@ -115,15 +115,21 @@ class Transcript:
 class _Row:
     """One utterance, encoded once a change: the transcript of an hour goes out three times a second."""
 
-    __slots__ = ("_encoded", "_words", "key", "offset", "role")
+    __slots__ = ("_encoded", "_given", "_words", "key", "offset", "role")
 
     def __init__(self, key: int, role: str, offset: int) -> None:
         self.key, self.role, self.offset = key, role, offset
         self._words: Sequence[Word] = ()
+        self._given: Sequence[Word] = ()
         self._encoded: Raw | None = None
 
-    def set(self, words: Sequence[Word]) -> None:
-        self._words, self._encoded = words, None
+    def set(self, words: Sequence[Word], timed: Callable[[Word], Word]) -> None:
+        """Those that were there before are timed already."""
+        kept = 0
+        while kept < min(len(words), len(self._given)) and words[kept] is self._given[kept]:
+            kept += 1
+        self._words = [*self._words[:kept], *map(timed, words[kept:])]
+        self._given, self._encoded = words, None
 
     def encoded(self) -> Raw:
         if self._encoded is None:

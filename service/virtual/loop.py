@@ -2,10 +2,12 @@
 
 import asyncio
 import contextvars
+import os
 import random
 import selectors
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +34,8 @@ class _Jumping(selectors.DefaultSelector):
         self._on_jump = on_jump
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout == 0:
+            return []  # there is something to do, and nothing comes from outside of this world
         ready = super().select(0)
         if ready:
             return ready
@@ -70,7 +74,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future = self.create_future()
         try:
             future.set_result(contextvars.copy_context().run(func, *args))
-        except Exception as error:  # noqa: BLE001 - whoever awaits it gets it
+        except StopIteration:  # no future takes one
+            future.set_exception(RuntimeError("StopIteration"))
+        except BaseException as error:  # noqa: BLE001 - whoever awaits it gets it
             future.set_exception(error)
         return future
 
@@ -97,16 +103,34 @@ def run(world: Coroutine[Any, Any, T], *, starts: datetime | None = None, seed: 
     """Run it in virtual time. Raises Deadlock, and AssertionError for a task that it left behind.
 
     With `starts`, the wall clock of the whole process shows that moment at 0 and goes on with the loop's; with `seed`,
-    what `random` draws is the same each time.
+    what `random`, `secrets` and `uuid` draw is the same each time.
     """
-    if seed is not None:
-        random.seed(seed)
-    if starts is None:
-        return _run(VirtualLoop, world)
-    import time_machine  # noqa: PLC0415 - only who wants another day needs it
+    with ExitStack() as stack:
+        if seed is not None:
+            stack.enter_context(_drawing(seed))
+        if starts is None:
+            return _run(VirtualLoop, world)
+        import time_machine  # noqa: PLC0415 - only who wants another day needs it
 
-    with time_machine.travel(starts.astimezone(UTC), tick=False) as clock:
+        clock = stack.enter_context(time_machine.travel(starts.astimezone(UTC), tick=False))
         return _run(lambda: VirtualLoop(clock.shift), world)
+
+
+def draw_anew(seed: int) -> None:
+    """From now on, draw as after the start of a world: what its making drew, of modules and indexes, is forgotten."""
+    random.seed(seed)
+    drawn = random.Random(seed).randbytes  # noqa: S311  wanted: the same again
+    os.urandom = random._urandom = drawn  # type: ignore[attr-defined]  # noqa: SLF001  where secrets draws
+
+
+@contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    before = os.urandom
+    draw_anew(seed)
+    try:
+        yield
+    finally:
+        os.urandom = random._urandom = before  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _run(make_loop: Callable[[], VirtualLoop], world: Coroutine[Any, Any, T]) -> T:

@@ -112,7 +112,7 @@ async def test_case_4_a_query_string_before_the_id_names_the_same_call() -> None
 
 
 async def test_case_1_a_client_with_the_usual_extensions_is_served() -> None:
-    async with serving() as service:
+    async with serving(settings=Settings(agent="dummy", open=True)) as service:
         url = f"ws://{service.address}/llm-websocket/call_1"
         async with connect(url, subprotocols=[Subprotocol("retell")], origin=Origin("https://x")) as socket:
             assert (socket.subprotocol, socket.protocol.extensions) == (None, [])

@@ -134,10 +134,15 @@ class Fleet:
         with closing(sqlite3.connect(self._bookings)) as opened:
             return Counter(opened.execute("select call_id, day from booking").fetchall())
 
-    async def call(self, after: float, seconds: float) -> Notes:
+    async def call(self, after: float, until: asyncio.Event) -> Notes:
         """A caller who speaks four times as fast as people do, and who comes so many seconds later."""
         await asyncio.sleep(after)
-        return await Probe(self.url, words_per_second=10).hold(seconds, every=2.5, says=sayings())
+        probe = Probe(self.url, words_per_second=10)
+        async with asyncio.TaskGroup() as tasks:
+            held = tasks.create_task(probe.hold(600, every=2.5, says=sayings()))
+            await until.wait()
+            probe.stop()
+        return held.result()
 
 
 @asynccontextmanager

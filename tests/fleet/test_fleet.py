@@ -16,7 +16,7 @@ import pytest
 
 from service.simulator.load_run import Spread
 from service.simulator.probe import Notes
-from tests.fleet.fleet import DRAIN_SECONDS, Fleet, fleet, sayings
+from tests.fleet.fleet import Fleet, fleet, sayings
 
 MISSING = "there is no haproxy here (Debian: haproxy)"
 CALLS = 60
@@ -34,11 +34,13 @@ async def replaced_one_by_one(fleet: Fleet) -> list[int]:
 
 async def deploy_amid(calls: int, folder: Path) -> tuple[list[Notes], list[int], Counter[tuple[str, str]], list[str]]:
     async with fleet(folder, size=3) as running:
-        seconds = 8 + 3 * (DRAIN_SECONDS + 2)
+        is_done = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            held = [tasks.create_task(running.call(2.5 * n / calls, seconds)) for n in range(calls)]
+            held = [tasks.create_task(running.call(2.5 * n / calls, is_done)) for n in range(calls)]
             await asyncio.sleep(6.3)  # by then a third of the callers are having their second booking made
             codes = await replaced_one_by_one(running)
+            await asyncio.sleep(3)  # each has one more turn
+            is_done.set()
         return [task.result() for task in held], codes, running.bookings(), [each.log for each in running.instances]
 
 

@@ -14,6 +14,7 @@ from infra.cold_start import free_port
 from service.app import create_app
 from service.drain import GRACE_SECONDS
 from service.environment import read_settings, unknown_variables
+from service.server import LAST_SECONDS
 from service.settings import Settings
 from service.telemetry import serve_metrics
 from tests.alerts import promtool
@@ -105,7 +106,7 @@ async def test_metrics_are_found_over_both_of_fly_s_networks() -> None:
 
 def test_calls_may_drain_before_fly_kills_and_the_deploy_waits_for_it() -> None:
     drain = read_settings(FLY["env"]).drain_seconds
-    assert drain + GRACE_SECONDS + 10 <= FLY["kill_timeout"] <= LONGEST_KILL_TIMEOUT
+    assert drain + GRACE_SECONDS + LAST_SECONDS + 1 <= FLY["kill_timeout"] <= LONGEST_KILL_TIMEOUT
     assert seconds(FLY["deploy"]["wait_timeout"]) > FLY["kill_timeout"]
     assert FLY["kill_signal"] in {"SIGTERM", "SIGINT"}
 

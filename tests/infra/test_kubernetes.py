@@ -9,6 +9,7 @@ import yaml
 from service.app import create_app
 from service.drain import GRACE_SECONDS
 from service.environment import read_settings, unknown_variables
+from service.server import LAST_SECONDS
 from service.settings import Settings
 from tests.infra import checkers
 
@@ -63,7 +64,7 @@ def test_ports_and_paths_are_the_code_s() -> None:
 
 def test_calls_may_drain_before_the_pod_is_killed() -> None:
     pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
-    needed = pause + read_settings(ENVIRON).drain_seconds + GRACE_SECONDS + 10
+    needed = pause + read_settings(ENVIRON).drain_seconds + GRACE_SECONDS + LAST_SECONDS + 1
     assert needed <= POD["terminationGracePeriodSeconds"]
     assert PARTS["Deployment"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 

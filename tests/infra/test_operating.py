@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click import Command, Group
 
-from infra.readme import OPERATING, generated, parts_of
+from infra.readme import OPERATING, README, generated, parts_of
 from service.cli import main
 from service.environment import unknown_variables
 
@@ -32,6 +32,20 @@ def test_variables_are_settings() -> None:
     named = dict.fromkeys(re.findall(r"\bCUEBOX_[A-Z_]+\b", TEXT), "")
     assert named
     assert list(unknown_variables(named)) == []
+
+
+def test_the_capacity_table_has_the_figures_that_were_measured() -> None:
+    measured, (calls,) = README.read_text(encoding="utf-8"), re.findall(r"\| Calls \| (\d+) ", TEXT)
+    per_minute = dict(re.findall(r"\| CPU a call-minute, in minute (\d+) \|.*\| (\d+) ms \|", measured))
+    ten, thirty = (int(per_minute[minute]) for minute in ("10", "30"))
+    held = re.findall(r"one core: (\d+) calls in their 10th minute, (\d+) in their 30th", TEXT)[0]
+    assert [int(each) for each in held] == pytest.approx([60_000 / ten, 60_000 / thirty], rel=0.02)
+    assert f"| {ten} and {thirty} ms a call and minute" in TEXT
+    assert f"{round(int(calls) * thirty / 600)} % of a core in minute 30" in TEXT
+    (knee,) = re.findall(r"\| Calls with one turn a second \|.*, (\d+) a core", measured)
+    assert f"or {knee} that ask once a second" in TEXT
+    (idle,) = re.findall(r"\| Memory of an idle call \|.*\| (\d+) kB", measured)
+    assert f"{idle} kB an idle call" in TEXT
 
 
 def test_commands_and_their_options_exist() -> None:

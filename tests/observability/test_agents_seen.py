@@ -126,7 +126,7 @@ def test_the_turns_line_and_its_explanation_have_it_all(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     turn = next(line for line in map(json.loads, text.splitlines()) if line.get("turn_id") == 1)
     assert (turn["agent"], turn["folder_hash"]) == ("dentist", "0123456789ab")
-    assert turn["tools"] == [["book", "refused", 500]]
+    assert turn["tools"] == [["book", "refused", 500, 0]]
     assert (turn["knowledge"], turn["passages"], turn["knowledge_waited"]) == ("found", 2, 0.02)
     page = io.StringIO()
     Console(width=120, file=page).print(explain(text.splitlines(), CALL_ID))

@@ -196,8 +196,8 @@ def test_a_tool_that_outlives_its_turn_is_told_of_with_it(capsys: pytest.Capture
     told = lines(capsys)
     (turn,) = [line for line in told if line["event"] == "turn.settled" and line["turn_id"] == 1]
     (late,) = [line for line in told if line["event"] == "tool.outlived_turn"]
-    assert turn["tools"] == [["book", "running", None]]
-    assert (late["turn_id"], late["tools"]) == (1, [["book", "ok", 2000]])
+    assert turn["tools"] == [["book", "running", None, 0]]
+    assert (late["turn_id"], late["tools"]) == (1, [["book", "ok", 2000, 0]])
 
 
 def test_a_tool_that_nobody_answered_ends_with_its_call(play: Working) -> None:

@@ -20,7 +20,8 @@ from rich.console import Console
 from service.cli import main
 from service.simulator.load import Knee
 from service.simulator.load_run import Plan, Run, Tally, Usage, run_of
-from service.simulator.load_terminal import page, show
+from service.simulator.load_terminal import report_of, show
+from tests.reporting.told import turn
 from tests.simulator.platformed import called, says
 from tests.simulator.test_load import on_request
 
@@ -57,7 +58,10 @@ async def test_its_own_service_is_measured_with_all_figures_as_json_and_as_a_pag
     assert run["cpu_ms_per_turn"] is not None
     assert run["kb_per_idle_call"] is not None
     assert "tally" not in run
-    assert report.read_text().startswith("<!doctype html>")
+    page = report.read_text()
+    assert page.startswith("<!doctype html>")
+    assert "2 calls of receptionist. Made from a run of cuebox load and its service&#x27;s log." in page
+    assert f"<dt>Turns</dt><dd><b>{run['turns'] + 2}</b>" in page, "the greetings, and those open at the end, too"
     assert f"Report: {report}" in err
 
 
@@ -166,12 +170,26 @@ def test_several_runs_are_compared_and_the_knee_is_told() -> None:
 
 
 def test_a_page_needs_nothing_from_elsewhere() -> None:
-    html = page([measured(), measured()], Knee(5, 6, 5))
+    html = report_of([measured(), measured()], Knee(5, 6, 5))
     assert "Knee: 5 calls" in html
     assert html.count("<svg") == 8
+    assert html.count("<caption>Waiting, in milliseconds</caption>") == 2
+    assert "At a glance" not in html, "nobody kept a log"
     assert not re.search(r"<script|https?:|@import|url\(", html)
 
 
 def test_a_page_about_a_server_elsewhere_has_no_plot_of_its_cpu() -> None:
     tally = Tally(Plan(), ended=60.0, first=[(0.0, 0.05)])
-    assert page([run_of(tally)], None).count("<svg") == 2
+    assert report_of([run_of(tally)], None).count("<svg") == 2
+
+
+def test_a_page_about_a_knee_tells_of_the_calls_that_were_fine_and_of_no_others() -> None:
+    runs = [measured(), replace(measured(), plan=Plan(calls=20))]
+    for run, call_id in zip(runs, ("fine", "lost"), strict=True):
+        run.tally.calls = frozenset({call_id})
+        run.tally.log = [json.encode(turn(call_id=name, agent="desk")).decode() for name in (call_id, "probe")]
+    html = report_of(runs, Knee(10, 20, 10))
+    assert "1 call of desk" in html
+    assert "<bdi>fine</bdi>" in html
+    assert "<bdi>lost</bdi>" not in html
+    assert "2 calls of desk" in report_of(runs, None)

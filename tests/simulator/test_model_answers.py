@@ -8,6 +8,7 @@ import pytest
 
 from service.simulator.model import StandInModel
 from service.simulator.model_script import (
+    Call,
     Cut,
     Empty,
     Fault,
@@ -121,6 +122,25 @@ async def test_a_function_may_answer_from_the_request() -> None:
 
     async with StandInModel(echo) as model, sdk_for(model) as client:
         assert await said(client, "so") == "You said so"
+
+
+async def test_a_function_may_call_tools_again_when_it_is_brought_results_and_a_script_does_not() -> None:
+    rows: list[Any] = [
+        {"role": "user", "content": "Book it."},
+        {"role": "tool", "tool_call_id": "c", "content": "free"},
+    ]
+    again = Script("Done.", calls=(Call("book"),))
+    for script, called in ((lambda _: again, ["book"]), (again, [])):
+        async with StandInModel(script) as model, sdk_for(model) as client:
+            answer = await client.chat.completions.create(model="any", messages=rows)
+            calls: list[Any] = answer.choices[0].message.tool_calls or []
+            assert [call.function.name for call in calls] == called
+
+
+async def test_a_provider_may_have_more_in_its_address_before_the_path() -> None:
+    async with StandInModel(Script("Here.")) as model, sdk_for(model) as client:
+        address = model.base_url.replace("/v1", "/openai/v1")
+        assert await said(client.with_options(base_url=address)) == "Here."
 
 
 async def test_a_function_that_fails_is_answered_with_its_error() -> None:

@@ -87,6 +87,30 @@ async def test_what_was_not_spoken_when_the_line_broke_is_lost_and_the_turn_is_t
     assert notes.faults() == []
 
 
+async def test_a_line_that_breaks_between_turns_costs_none() -> None:
+    asked: list[int] = []
+
+    async def counts(turn: Turn) -> AsyncGenerator[Part]:
+        asked.append(turn.turn_id)
+        yield Speech("Hello there.")
+
+    async with serving(ScriptedAgent(counts)) as service:
+        probe = probe_of(service.address)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            held = tasks.create_task(probe.hold(60, every=0.5))
+            for answers in (1, 2):
+                while probe.notes.answered < answers:
+                    await asyncio.sleep(0.01)
+                cut_all(service)
+            while probe.notes.answered < 3:
+                await asyncio.sleep(0.01)
+            probe.stop()
+    notes = held.result()
+    assert notes.faults() == []
+    assert notes.asked == notes.answered == 3
+    assert notes.close_codes == [1006, 1006, 1000]
+
+
 async def test_turns_that_are_not_answered_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.2)
     async with serving(ScriptedAgent(says_nothing)) as service:
@@ -119,6 +143,8 @@ async def test_a_service_that_closes_with_a_code_ends_the_call(code: int, reason
         notes = await probe_of(address).hold(5, every=1)
     assert notes.ended == reason
     assert notes.close_codes == [code]
+    is_breach = any("broke a rule: the line ended with code" in fault for fault in notes.faults())
+    assert is_breach is (code != 1000)
     assert f"The call was ended before its time: {reason}." in notes.faults()
 
 
@@ -146,7 +172,10 @@ async def test_a_second_greeting_is_heard() -> None:
     assert f"The caller was greeted {notes.greetings} times." in notes.faults()
 
 
-async def test_a_line_that_breaks_before_its_first_frame_belongs_to_the_outage_before_it() -> None:
+async def test_a_line_that_breaks_before_its_first_frame_belongs_to_the_outage_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
     outages: list[Outage] = []
     lines = 0
 
@@ -161,7 +190,7 @@ async def test_a_line_that_breaks_before_its_first_frame_belongs_to_the_outage_b
         await line.wait_closed()
 
     async with serve(handle, "127.0.0.1", 0) as server:
-        notes = await probe_of(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", outages).hold(0.6, every=5)
+        notes = await probe_of(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", outages).hold(0.6, every=0.1)
     assert notes.close_codes == [1006, 1006, 1000]
     assert outages == notes.outages
     assert len(outages) == 1

@@ -153,7 +153,7 @@ async def test_a_call_that_nobody_takes_is_one_sentence() -> None:
 
 async def test_a_wrong_address_is_one_sentence() -> None:
     code, out = await piped("ftp://host/x", "")
-    assert (code, out) == (1, "ftp://host/x is no address to call. One looks like ws://127.0.0.1:8080/llm-websocket.\n")
+    assert (code, out) == (1, "That is no address to call. One looks like ws://127.0.0.1:8080/llm-websocket.\n")
 
 
 @asynccontextmanager

@@ -4,7 +4,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from service.simulator.plots import line_plot, percentile_curve, percentile_plot, round_ticks, thinned, time_plot
+from service.reporting.plots import (
+    histogram,
+    line_plot,
+    percentile_curve,
+    percentile_plot,
+    round_ticks,
+    thinned,
+    time_plot,
+)
 
 
 def read(svg: str) -> ET.Element:
@@ -53,8 +61,8 @@ def test_a_plot_has_its_title_its_names_and_a_line_for_each_set() -> None:
 def test_points_stay_inside_the_plot() -> None:
     (line,) = read(time_plot("t", "ms", {"a": [(0.0, 0.0), (30.0, 53.0)]})).iter("polyline")
     places = [(float(x), float(y)) for x, y in (point.split(",") for point in line.get("points", "").split())]
-    assert all(56 <= x <= 624 and 44 <= y <= 244 for x, y in places)
-    assert places[0][1] == 244
+    assert all(56 <= x <= 624 and 56 <= y <= 256 for x, y in places)
+    assert places[0][1] == 256
 
 
 def test_a_single_point_is_a_dot_among_lines() -> None:
@@ -67,3 +75,28 @@ def test_a_single_point_is_a_dot_among_lines() -> None:
 def test_a_plot_of_nothing_is_still_a_plot() -> None:
     assert list(read(time_plot("t", "ms", {})).iter("text"))
     assert not list(read(percentile_plot("t", "ms", {"a": []})).iter("polyline"))
+
+
+def heights(plot: ET.Element) -> list[float]:
+    return [float(bar.get("height", "")) for bar in plot.iter("rect")]
+
+
+def test_a_histogram_has_a_bar_for_each_size_and_a_mark_for_each_name() -> None:
+    plot = read(histogram("Waiting <s>", "s", [0.1, 0.12, 0.9], {"p50": 0.12, "p99": 0.9}, bars=10))
+    assert heights(plot) == [200, 100]
+    assert plot.get("aria-label") == "Waiting <s>. p50 0.12 s; p99 0.9 s"
+    texts = [(text.text, text.get("text-anchor")) for text in plot.iter("text")]
+    assert ("p50 0.12 s", "start") in texts
+    assert ("p99 0.9 s", "end") in texts, "or it would leave the plot"
+
+
+def test_a_histogram_ends_with_its_last_mark_and_its_last_bar_has_the_rest() -> None:
+    plot = read(histogram("t", "s", [0.1, 0.95, 5.0, 60.0], {"p50": 0.95}, bars=10))
+    assert len(heights(plot)) == 2
+    assert heights(plot)[0] * 3 == pytest.approx(heights(plot)[1], rel=0.01)
+    assert [text.text for text in plot.iter("text") if text.text in {"more", "1 s"}] == ["more"]
+
+
+def test_a_histogram_of_nothing_and_of_zeros_is_still_a_plot() -> None:
+    assert heights(read(histogram("t", "s", [], {}))) == []
+    assert heights(read(histogram("t", "s", [0.0, 0.0], {"p50": 0.0}))) == [200]

@@ -1,0 +1,1 @@
+"""Calls kept on disk, to be played again: what is kept of them (recorder, streams), how it is read and compared."""
