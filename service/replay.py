@@ -43,7 +43,13 @@ _LARGEST = 2**20
     show_default=True,
     help="recorded: the results of then; live: run them and the hooks. Mind what they write, and where.",
 )
-@click.option("--json", "as_json", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE")
+@click.option(
+    "--json",
+    "as_json",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write what changed to FILE, too.",
+)
 def replay(files: Sequence[Path], agent: str | None, model: str, tools: str, as_json: Path | None) -> None:
     """Play recorded calls again, with the agent as it is now, and tell what changed, turn by turn.
 

@@ -90,7 +90,7 @@ def _simulate(
             click.echo(f"{each}", err=True)
         else:
             results.append(each)
-            click.echo(telling.told(each))
+            _print(telling.told(each))
         _show_progress(done, len(files))
     took = time.perf_counter() - began
     click.echo(telling.summed_up(results, took))
@@ -180,6 +180,11 @@ def _page(results: "Iterable[Played]", took: float) -> str:
     scenarios = Section("Scenarios", table("What was played", ("Scenario", "Result", "What failed"), rows))
     facts = facts_of(lines) if lines else None
     return page(facts, f"{len(results)} scenarios in {took:.1f} s", title="Scenarios", first=[scenarios])
+
+
+def _print(told: str) -> None:
+    for line in told.split("\n"):
+        click.secho(line, fg={"✓": "green", "✗": "red"}.get(line.strip()[:1]))
 
 
 def _is_watched() -> bool:

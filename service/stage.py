@@ -1,12 +1,13 @@
 """Plays a scenario in a world of its own, in virtual time: what is inside that world, for its steps and its judge."""
 
 import asyncio
+import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,12 @@ def play(scenario: Scenario, file: Path, cache: str | None = None) -> Timeline:
     """Play it in virtual time. Raises SettingsError for what it sets, and whatever the world fails with."""
     with tempfile.TemporaryDirectory(prefix="cuebox-") as folder:
         own = {name: value.replace("{folder}", folder) for name, value in scenario.environment.items()}
-        with (
-            _environment({**_NO_AUTHORITIES, **own}),
-            capture_logs([add_log_level, TimeStamper(fmt="iso", utc=True)]) as log,
-        ):
+        with _environment({**_NO_AUTHORITIES, **own}), _log() as log:
             settings = settings_of(scenario, file)
             settings = structs.replace(settings, cache_dir=settings.cache_dir or cache)
             starts = scenario.now - timedelta(seconds=WARM_UP)
             timeline = run(_in_a_world(scenario, settings), starts=starts, seed=scenario.seed)
-    timeline.log, timeline.is_inside_known = list(log), True
+    timeline.log, timeline.is_inside_known = log, True
     return timeline
 
 
@@ -141,6 +139,30 @@ def _environment(own: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+class _Kept(logging.Handler):
+    """Other libraries' lines, as ours are."""
+
+    def __init__(self, lines: list[MutableMapping[str, Any]]) -> None:
+        super().__init__(logging.WARNING)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat()
+        self._lines.append({"timestamp": moment, "level": record.levelname.lower(), "event": record.getMessage()})
+
+
+@contextmanager
+def _log() -> Iterator[list[Any]]:
+    """The lines that are logged meanwhile, which go nowhere else."""
+    with capture_logs([add_log_level, TimeStamper(fmt="iso", utc=True)]) as lines:
+        handler = _Kept(lines)
+        logging.getLogger().addHandler(handler)
+        try:
+            yield lines
+        finally:
+            logging.getLogger().removeHandler(handler)
 
 
 async def _in_a_world(scenario: Scenario, settings: Settings) -> Timeline:

@@ -151,9 +151,7 @@ def _played(plan: "Plan", minutes: float, jobs: int) -> "Iterator[Episode]":
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes, one for each core.")
 @click.option("--report", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Write a page.")
 @click.option("--agent", default="storm", help="One of your agents, instead of the one that is made for storms.")
-def storm(
-    seed: tuple[int, int | None] | None, minutes: float, jobs: int, report: Path | None, **given: Any
-) -> None:
+def storm(seed: tuple[int, int | None] | None, minutes: float, jobs: int, report: Path | None, **given: Any) -> None:
     """Play calls in which everything goes wrong that can, and check the service's rules on every frame.
 
     Callers talk, barge in, press keys, are misunderstood and hang up; models fail in every way there is; lines break,

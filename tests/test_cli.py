@@ -140,7 +140,7 @@ def test_a_new_agent_is_made_tested_checked_and_talked_to(tmp_path: Path) -> Non
     made = cuebox("new", "my-practice", CUEBOX_AGENTS_DIR=str(tmp_path / "agents"))
     folder = tmp_path / "agents" / "my-practice"
     assert (made.returncode, made.stdout.splitlines()[0]) == (0, f"Made {folder}. What comes next:")
-    assert len(made.stdout.splitlines()) == 5
+    assert len(made.stdout.splitlines()) == 6
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     tested = subprocess.run(words, env=CLEAN, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert tested.returncode == 0, tested.stdout

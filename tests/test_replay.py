@@ -63,6 +63,19 @@ def test_a_call_with_the_same_agent_has_not_changed(tmp_path: Path, replay: Repl
     assert "When are you open, my number is 1111 one one one" in result.output
 
 
+def test_help_teaches_with_examples(replay: Replay) -> None:
+    result = replay("--help")
+    assert (result.exit_code, "cuebox replay recordings --agent practice" in result.output) == (0, True)
+
+
+def test_words_cannot_steer_the_terminal(tmp_path: Path, replay: Replay) -> None:
+    async def hostile(caller: Caller) -> None:
+        await caller.says("Hello\x1b]0;owned\x07 you")
+
+    (file,) = recorded(tmp_path / "kept", hostile)
+    assert "\x1b" not in replay(file).output
+
+
 def test_it_takes_no_time(tmp_path: Path, replay: Replay) -> None:
     (file,) = recorded(tmp_path / "kept")
     began_at = time.monotonic()

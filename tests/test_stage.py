@@ -181,6 +181,32 @@ steps:
     assert played_from(written(tmp_path, f"{back}expect: {{lines: 2}}")).failures == ()
 
 
+def test_a_tool_that_is_not_async_takes_no_time_of_the_world(tmp_path: Path) -> None:
+    tools = """
+import time
+from service.agents.tools import tool
+
+@tool(effect="read")
+def look() -> str:
+    "Look."
+    time.sleep(0.2)
+    return "nothing"
+"""
+    target = '[[targets]]\nmodel = "any"\n'
+    text = """model: {answers: [{call: {look: {}}, then: Nothing.}], first_token_after: 0.1, gap: 0}
+steps: [{say: Hello., expect: {exactly: Nothing., tool_results: {look: nothing}, within_ms: 201, not_before_ms: 200}}]
+"""
+    file = written(agent_in(tmp_path, "slow", tools, target), text, "scenarios/a.yaml")
+    assert played_from(file).failures == ()
+
+
+def test_lines_of_other_libraries_are_kept_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tools = "import logging\n\nasync def before_call(call):\n    logging.getLogger('x').warning('so %s', 'odd')\n"
+    file = written(agent_in(tmp_path, "loud", tools), "expect: {log: {so odd: 1}}\nsteps: [listen]", "scenarios/a.yaml")
+    assert played_from(file).failures == ()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_world_that_fails_is_a_scenario_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ExceptionGroup("of tasks", [LookupError("a hole in the world")])

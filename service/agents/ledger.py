@@ -39,7 +39,8 @@ class Wish:
     asked: int
     """In which of the caller's turns it was asked for last."""
     acted: int = 0
-    """In which it was carried out."""
+    """In which it was carried out, by which tool call."""
+    acted_by: str = ""
     ids: set[str] = field(default_factory=set)
     """Of the tool calls that its result answers."""
     answer: Answer | None = None
@@ -51,6 +52,12 @@ class Wish:
         """Whether it must not be tried again: also when it went well and its result was nothing that can be told."""
         return self.answer is not None and self.answer.fault in (None, "unreadable")
 
+    def is_shown_at(self, turn: int, tool_call_id: str) -> None:
+        """A whole history shows one of its tool calls in this turn. A shorter one may have counted fewer before."""
+        self.asked = max(self.asked, turn)
+        if tool_call_id == self.acted_by:
+            self.acted = max(self.acted, turn)
+
 
 class Ledger:
     """The wishes of one call."""
@@ -60,11 +67,21 @@ class Ledger:
         self._wishes: list[Wish] = []
         self._latest: dict[tuple[str, str], Wish] = {}
         self._known: set[str] = set()
+        self._turn = 0
 
     @property
     def running(self) -> list[Wish]:
         """Those that are being carried out."""
         return [wish for wish in self._wishes if wish.running is not None]
+
+    def turn_of(self, history: Transcript) -> int:
+        """Which of the caller's turns this is the history of. It never falls back.
+
+        The first request on a new line may come before the platform knows that tools and pressed digits are wanted
+        in it: then it shows fewer turns.
+        """
+        self._turn = max(self._turn, *turns_of(history), 0)
+        return self._turn
 
     def wish(self, name: str, arguments: str, turn: int) -> Wish | None:
         """The wish that this is: an earlier one, or a new one. None when there were too many.
@@ -89,7 +106,7 @@ class Ledger:
 
     def begin(self, wish: Wish, tool_call_id: str, running: asyncio.Task[Answer]) -> None:
         """It is being carried out from now on, for that tool call."""
-        wish.ids, wish.acted, wish.running = {tool_call_id}, wish.asked, running
+        wish.ids, wish.acted, wish.acted_by, wish.running = {tool_call_id}, wish.asked, tool_call_id, running
         running.add_done_callback(lambda task: self._ended(wish, task))
 
     def _ended(self, wish: Wish, task: asyncio.Task[Answer]) -> None:
@@ -102,16 +119,21 @@ class Ledger:
         self._known.add(tool_call_id)
 
     def recall(self, history: Transcript, canonical: Callable[[str, str], str | None]) -> None:
-        """Take in the writes that a process before this one made.
+        """Take in the writes that a process before this one made, and when each was made by this history.
 
         `canonical` spells the arguments of a write, by its name; None for what is none.
         One without an answer may have been carried out. With the key, its backend can tell.
         """
-        if all(row.tool_call_id in self._known for row in history if isinstance(row, ToolCalled)):
+        own = {tool_call_id: wish for wish in self._wishes for tool_call_id in wish.ids}
+        if not own and all(row.tool_call_id in self._known for row in history if isinstance(row, ToolCalled)):
             return
         answers: dict[str, ToolAnswered] | None = None
         for row, turn in zip(history, turns_of(history), strict=True):
-            if not isinstance(row, ToolCalled) or row.tool_call_id in self._known:
+            if not isinstance(row, ToolCalled):
+                continue
+            if row.tool_call_id in self._known:
+                if row.tool_call_id in own:
+                    own[row.tool_call_id].is_shown_at(turn, row.tool_call_id)
                 continue
             self._known.add(row.tool_call_id)
             if (arguments := canonical(row.name, row.arguments)) is None:
@@ -124,7 +146,7 @@ class Ledger:
             if answer is None:
                 wish.answer = Answer.failed("raised", f"This was cut short.{IN_DOUBT}")
             else:
-                wish.ids, wish.acted = {row.tool_call_id}, turn
+                wish.ids, wish.acted, wish.acted_by = {row.tool_call_id}, turn, row.tool_call_id
                 wish.answer = Answer(answer.content, "raised" if answer.is_successful is False else None)
 
     def completed(self, history: Transcript) -> Transcript:

@@ -9,7 +9,7 @@ from functools import partial
 from service.agents.call import Call
 from service.agents.chat import presentable
 from service.agents.errands import Errands
-from service.agents.ledger import Ledger, Wish, turns_of
+from service.agents.ledger import Ledger, Wish
 from service.agents.tools import IN_DOUBT, Answer, Arguments, Tool, ToolError
 from service.conversation.call import Turn
 from service.conversation.parts import Action, HoldLine
@@ -167,7 +167,7 @@ class Round:
 
     async def _write(self, job: _Job, tool: Tool, arguments: Arguments) -> Answer:
         desk = self._desk
-        wish = desk.ledger.wish(tool.name, arguments.canonical, max(turns_of(self._turn.history), default=0))
+        wish = desk.ledger.wish(tool.name, arguments.canonical, desk.ledger.turn_of(self._turn.history))
         if wish is None:
             return Answer.failed("refused", "There were too many changes in this call. Nothing was done.")
         if wish.running is None and _result_of(wish, tool) is None:

@@ -14,7 +14,7 @@ class ScaffoldError(ValueError):
 
 
 def make_agent(name: str, place: Path) -> Path:
-    """Copy the receptionist, its tests included, into a folder of this place. Raises ScaffoldError."""
+    """Copy the receptionist, its tests and scenarios included, into a folder of this place. Raises ScaffoldError."""
     if not NAME.fullmatch(name) or name == MODEL or name in CODED:
         raise ScaffoldError(f"{name!r} is no name for a new agent: use 1 to 64 of A-Z a-z 0-9 _ -, as no other has it.")
     folder = place / name

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from types import UnionType
 
@@ -194,9 +195,19 @@ class Hearing:
         for line in hold_lines:
             if found := re.search(rf"(?<!\w){re.escape(line)}", text, re.IGNORECASE):
                 text = f"{text[: found.start()].rstrip()} {text[found.end() :].lstrip()}".strip()
+            elif stops_in_mid_sentence(text):  # perhaps the caller spoke into it
+                text = _beginning_of(line).sub("", text)
         # The platform may revise a row; then the mark no longer means it.
         was_cut_off = index in self._cut_off and row.text.startswith(self._cut_off[index])
         return row if text == row.text and not was_cut_off else replace(row, text=text, was_cut_off=was_cut_off)
+
+
+@lru_cache(maxsize=256)
+def _beginning_of(line: str) -> re.Pattern[str]:
+    """The first words of a line, at the end of a text and of no sentence with other words."""
+    words = line.rstrip(".!?…。！？؟").split()
+    beginnings = [r"\s+".join(map(re.escape, words[:count])) for count in range(len(words), 0, -1)]
+    return re.compile(rf"(?:\A|(?<=[.!?…。！？؟])\s+)(?:{'|'.join(beginnings) or '(?!)'})\s*\Z", re.IGNORECASE)
 
 
 def _agent_words(row: Row) -> list[str]:

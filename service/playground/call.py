@@ -18,7 +18,7 @@ from service.virtual.process import Lines, Refused
 MOST_FRAMES = 200
 """Frames remembered for a page that asks for them."""
 
-LONGEST_FRAME = 6000
+LONGEST_FRAME = 20_000
 """Characters shown of one: each request has all of the transcript in it."""
 
 SETTLED_WITHIN = 6.0

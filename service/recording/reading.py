@@ -151,7 +151,7 @@ class _Rows:
                 raise ValueError(f"it leaves out {number} elements of {name!r} that do not stand before it.")
             fields[name] = known[:number] + new
         lists = {name: value for name, value in fields.items() if isinstance(value, list)}
-        self._last = lists or self._last
+        self._last |= lists
         return structs.replace(line, frame=fields, same={})
 
 

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import structlog
+
 from service import __version__
 from service.conversation.call import CallRecord, Turn, TurnRecord
 from service.conversation.events import CallDetailsReceived, Event
@@ -41,6 +43,8 @@ MOST_QUEUED = 16 * 2**20
 """Bytes of frames that wait for the disk."""
 WRITE_EVERY = 0.2
 """Seconds between two visits of the thread's."""
+CLEAN_EVERY = 3600.0
+"""Seconds between two looks for recordings that are too old."""
 _ENTRY = 200
 """Bytes that an entry takes beside its frame, about."""
 _WRITING_ENDS_WITHIN = 5.0
@@ -144,9 +148,15 @@ class Recorder(Part):
         return blank, lambda stream: self.note(recording, stream)
 
     def note(self, recording: Recording, entry: Entry) -> None:
-        """Take in one entry. Costs no more than appending it."""
+        """Take in one entry. Costs no more than appending it, and raises nothing."""
         if recording.is_over:
             return
+        try:
+            self._take(recording, entry)
+        except Exception as error:  # noqa: BLE001 - a call does not feel its recording
+            self._give_up(recording, error)
+
+    def _take(self, recording: Recording, entry: Entry) -> None:
         size = _ENTRY + (len(entry.text) if isinstance(entry, Frame) else 0)
         if recording.tape is None:
             if recording.held_bytes + size > MOST_HELD:
@@ -165,7 +175,17 @@ class Recorder(Part):
             self._calls.pop(recording.call_id, None)
 
     def may_keep(self, recording: Recording, *, may_store: bool) -> None:
-        """The call's details came."""
+        """The call's details came. Raises nothing."""
+        try:
+            self._decide(recording, may_store=may_store)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._give_up(recording, error)
+
+    def _give_up(self, recording: Recording, error: Exception) -> None:
+        recording.is_over, recording.held = True, []
+        structlog.get_logger().error("recording.failed", call_id=recording.call_id, error=type(error).__name__)
+
+    def _decide(self, recording: Recording, *, may_store: bool) -> None:
         if not may_store:
             recording.is_over, recording.held = True, []
             self._calls.pop(recording.call_id, None)
@@ -223,11 +243,17 @@ class Recorder(Part):
         if self._is_writing:
             asyncio.get_running_loop().call_later(WRITE_EVERY, self._hand_over)
 
+    def _clean(self) -> None:
+        if not self._is_closed:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._writer.thread, self._writer.clean)
+            loop.call_later(CLEAN_EVERY, self._clean)
+
     @asynccontextmanager
     async def running(self, _: object) -> AsyncIterator[None]:
-        """The service runs: the folder is cleaned before, and what is left is written afterwards."""
+        """The service runs: the folder is cleaned now and then, and what is left is written afterwards."""
         loop, writer = asyncio.get_running_loop(), self._writer
-        await loop.run_in_executor(writer.thread, writer.clean)
+        self._clean()
         try:
             yield
         finally:

@@ -1,6 +1,5 @@
 """Entries of a recording become lines: frames are parsed, what may not be kept goes, and rows are told once."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -32,11 +31,11 @@ class Spelling:
     def __init__(self, *, keeps_numbers: bool) -> None:
         self._keeps_numbers = keeps_numbers
         self._change = without_secrets if keeps_numbers else redacted_frame
-        self._last: dict[str, list[bytes]] = {}
+        self._known: dict[str, _Known] = {}
 
     def forget(self) -> None:
         """The frame in before the next one is not there: the next is written whole."""
-        self._last = {}
+        self._known = {}
 
     def line_of(self, entry: Frame | Line) -> bytes:
         """Spell it, with the line's end."""
@@ -72,30 +71,42 @@ class Spelling:
             fields = _fields(text)
         except msgspec.DecodeError:
             fields = _fields(without_half_emoji(text))
-        last: dict[str, list[bytes]] = {}
         same: dict[str, int] = {}
         told: dict[str, Any] = {}
         rows_told: dict[bytes, Any] = {}  # a row stands in two transcripts
         for name, raw in fields.items():
             value = bytes(raw)
-            if value.startswith(b"["):
-                last[name] = rows = [bytes(row) for row in _elements(value)]
-                if number := _alike(rows, self._last.get(name, [])):
-                    same[name] = number
-                for row in rows[number:]:
-                    if row not in rows_told:
-                        rows_told[row] = self._change(_decode(row))
-                told[name] = [rows_told[row] for row in rows[number:]]
-            else:
+            if not value.startswith(b"["):
                 told |= self._change({name: _decode(value)})
-        self._last = last or self._last
+                continue
+            known = self._known.get(name, _NOTHING)
+            rows, self._known[name], number = known.rest_of(value)
+            if number:
+                same[name] = number
+            for row in rows:
+                if row not in rows_told:
+                    rows_told[row] = self._change(_decode(row))
+            told[name] = [rows_told[row] for row in rows]
         return told, same
 
 
-def _alike(rows: Sequence[bytes], known: Sequence[bytes]) -> int:
-    """How many there are at the beginning of both."""
-    pairs = enumerate(zip(rows, known, strict=False))
-    return next((at for at, (row, other) in pairs if row != other), min(len(rows), len(known)))
+class _Known(NamedTuple):
+    """How a list of the last frame in began: all of its elements but the last, which may go on."""
+
+    text: bytes
+    number: int
+
+    def rest_of(self, value: bytes) -> "tuple[list[bytes], _Known, int]":
+        """The elements of a list that are not known, what is known from now on, and how many were known."""
+        number = self.number if value.startswith(self.text) else 0
+        rest = b"[" + value[len(self.text) :] if number else value
+        rows = [bytes(row) for row in _elements(rest)]
+        if not rows or not value.endswith(rows[-1] + b"]"):
+            return rows, _NOTHING, number
+        return rows, _Known(value[: -len(rows[-1]) - 1], number + len(rows) - 1), number
+
+
+_NOTHING = _Known(b"[", 0)
 
 
 def _called(what: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What changed between a recording and now, for people and for programs."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from service.recording.comparing import TurnCompared, TurnPlayed, words_compared
 from service.recording.reading import Recording
 
 _SIGNS = {"same": ("{}", ""), "gone": ("[-{}-]", "red"), "new": ("{{+{}+}}", "green")}
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _LONGEST = 70
 
 
@@ -56,7 +58,7 @@ def _tell_turn(number: int, turn: TurnCompared, console: Console) -> None:
     sign, style = ("~", "yellow") if turn.changes else ("=", "green")
     words, took = (_times(turn, which) for which in ("words_after", "took"))
     line = Text(f"{sign} {number:2}  ", style)
-    line.append(f"{words:>18}, done {took:>18}  ", "dim").append(caller, "default")
+    line.append(f"words {words:>14}, done {took:>16}  ", "dim").append(caller, "default")
     _print(console, line)
     for change in turn.changes:
         line = Text(f"      {change.what:9} ")
@@ -70,6 +72,7 @@ def _tell_turn(number: int, turn: TurnCompared, console: Console) -> None:
 
 
 def _print(console: Console, text: Text) -> None:
+    text.plain = _CONTROL.sub("�", text.plain)  # a caller's words shall not steer a terminal
     console.print(text, soft_wrap=True)
 
 

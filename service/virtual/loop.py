@@ -5,10 +5,12 @@ import contextvars
 import os
 import random
 import selectors
+import sys
 import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any, TypeVar
 
 from service.virtual.network import Network
@@ -18,6 +20,7 @@ T = TypeVar("T")
 OWNER: contextvars.ContextVar[object] = contextvars.ContextVar("owner", default=None)
 """Whose tasks and timers these are: the process's that would take them with it when it is killed."""
 
+_urandom = os.urandom
 _LATE = 1e-9
 """As a real clock, this one never shows a moment before the timer's."""
 
@@ -119,7 +122,15 @@ def run(world: Coroutine[Any, Any, T], *, starts: datetime | None = None, seed: 
 def draw_anew(seed: int) -> None:
     """From now on, draw as after the start of a world: what its making drew, of modules and indexes, is forgotten."""
     random.seed(seed)
-    drawn = random.Random(seed).randbytes  # noqa: S311  wanted: the same again
+    chance = random.Random(seed)  # noqa: S311  wanted: the same again
+
+    def drawn(size: int) -> bytes:
+        """Modules that draw as they are imported do so in the first world of a process alone: that is not counted."""
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+        while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+            frame = frame.f_back
+        return chance.randbytes(size) if frame is None else _urandom(size)
+
     os.urandom = random._urandom = drawn  # type: ignore[attr-defined]  # noqa: SLF001  where secrets draws
 
 

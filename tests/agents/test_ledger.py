@@ -221,3 +221,34 @@ async def test_what_the_platform_shows_is_not_told_again() -> None:
 )
 def test_turns_are_told_apart_by_what_the_caller_said_or_pressed(rows: tuple[Row, ...], turns: list[int]) -> None:
     assert list(turns_of(rows)) == turns
+
+
+def on_a_new_line() -> tuple[list[Row], list[Row]]:
+    """The same moment of a call: without what the platform was not asked for yet, and with it."""
+    said: list[Row] = [caller("book Monday"), agent("Done."), caller("and Tuesday")]
+    called = ToolCalled("book-of-another", "book_monday", "{}")
+    keys = [DigitPressed("1"), agent("Yes?"), DigitPressed("2"), agent("Yes?")]
+    shown: list[Row] = [*keys, said[0], called, ToolAnswered("book-of-another", "booked"), *said[1:]]
+    return said, shown
+
+
+async def test_a_write_of_a_shorter_history_is_not_taken_for_an_older_one() -> None:
+    ledger, (said, shown) = Ledger("call_1"), on_a_new_line()
+    ledger.recall(tuple(said), as_spelled)
+    first = await does(ledger, "book_tuesday", ledger.turn_of(tuple(said)), tool_call_id="own")
+    ledger.made("own")
+    later = (*shown, ToolCalled("own", "book_tuesday", "{}"), ToolAnswered("own", "booked"), caller("thanks"))
+    ledger.recall(later, as_spelled)
+    assert wish(ledger, "book_tuesday", ledger.turn_of(later)) is first
+
+
+async def test_who_cancels_on_a_new_line_can_book_again() -> None:
+    ledger, (said, shown) = Ledger("call_1"), on_a_new_line()
+    booked = await does(ledger, "book_monday", ledger.turn_of(tuple(shown)), tool_call_id="book-of-another")
+    ledger.made("book-of-another")
+    cancelled = await does(ledger, "cancel", ledger.turn_of(tuple(said)), tool_call_id="own")
+    ledger.made("own")
+    assert wish(ledger, "cancel", ledger.turn_of(tuple(said))) is cancelled, "turns never go back"
+    later = (*shown, caller("cancel it"), ToolCalled("own", "cancel", "{}"), agent("Done."), caller("book it again"))
+    ledger.recall(later, as_spelled)
+    assert wish(ledger, "book_monday", ledger.turn_of(later)) is not booked

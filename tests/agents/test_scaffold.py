@@ -14,6 +14,14 @@ def test_a_new_agent_is_the_receptionist_s_files_and_nothing_that_was_made(tmp_p
     assert {"agent.toml", "prompt.md", "tools.py", "test_my_practice.py"} <= made
     assert not any("__" in name or name.endswith((".db", ".pyc")) for name in made)
     assert read_folder(folder).tools
+    assert len([name for name in made if name.startswith("scenarios/")]) == 5
+
+
+def test_scenarios_do_not_make_an_agent_another_one(tmp_path: Path) -> None:
+    folder = make_agent("mine", tmp_path)
+    before = read_folder(folder).hash
+    (folder / "scenarios" / "sixth.yaml").write_text("steps: []")
+    assert read_folder(folder).hash == before
 
 
 @pytest.mark.parametrize("name", ["receptionist", "dummy", "", "../x", "a b", "a/b", "-a", "x" * 65])

@@ -73,6 +73,25 @@ def test_rule_14_a_hold_that_was_said_is_not_in_the_history() -> None:
     assert once.turns[-1].turn.history[2:] == (agent("At nine."), caller("One moment."))
 
 
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ("One", None),
+        ("We are open. One", "We are open."),
+        ("We are open. one  ", "We are open."),
+        ("There is one", "There is one"),
+        ("One moment", None),
+        ("One moment ago", "One moment ago"),
+    ],
+)
+def test_rule_14_nor_is_the_beginning_of_one_that_the_caller_spoke_into(heard: str, told: str | None) -> None:
+    play = asked()
+    passes(play, 1.8)
+    play.asks(2, HELLO, caller("When?"), agent(heard), caller("Hm?"))
+    of_agent = [row.text for row in play.turns[-1].turn.history[2:] if row != caller("Hm?")]
+    assert of_agent == ([] if told is None else [told])
+
+
 def test_rule_15_who_heard_only_the_hold_heard_nothing_of_the_answer() -> None:
     play = asked()
     passes(play, 1.8)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from service.settings import SettingsError
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Call, Cut, HangAfterRole, Script
 from service.world import World
-from tests.recording.calls import Caller, one_question, recorded, recording
+from tests.recording.calls import MORNING, Caller, one_question, recorded, recording
 
 
 def frames(path: Path) -> list[dict[str, Any]]:
@@ -206,6 +207,23 @@ def test_frames_that_are_none_are_recorded_as_they_are(tmp_path: Path) -> None:
     assert [entry.size for entry in odd if entry.size] == [2]
 
 
+def test_recordings_that_are_too_old_go_without_a_call(tmp_path: Path) -> None:
+    old = tmp_path / "kept" / "20260101T090000-call_0.jsonl"
+    old.parent.mkdir()
+    old.touch()
+    os.utime(old, (MORNING.timestamp() - 14 * 86_400 + 5000,) * 2)
+    seen: list[bool] = []
+
+    async def waits(caller: Caller) -> None:
+        for _ in range(2):
+            seen.append(old.exists())
+            await asyncio.sleep(5500)
+
+    recorded(tmp_path / "kept", waits, max_call_seconds=0.0)
+    seen.append(old.exists())
+    assert seen == [True, True, False]
+
+
 def test_what_waits_for_details_is_bounded_and_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorders, "MOST_HELD", 300)
     told = recording(tmp_path / "kept")
@@ -219,6 +237,28 @@ def test_what_waits_for_the_disk_is_bounded_and_the_end_still_told(
     told = recording(tmp_path / "kept")
     assert isinstance(told.entries[-1], CallOver)
     assert re.fullmatch(r"\d+ lines are not in the recording \(queue\).", told.notes[0])
+
+
+def test_a_fault_of_ours_ends_the_recording_and_not_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    answers: list[str] = []
+
+    async def asks(caller: Caller) -> None:
+        await one_question(caller)
+        answers.append(caller.model.requests[-1].chat.last_user_text)
+
+    monkeypatch.setattr(recorders, "Tape", fail)
+    with capture_logs() as logs:
+        assert recorded(tmp_path / "without", asks) == []
+    monkeypatch.undo()
+    monkeypatch.setattr(recorders.Recorder, "_take", fail)
+    with capture_logs() as more:
+        assert recorded(tmp_path / "without", asks) == []
+    assert len(answers) == 2
+    for lines in (logs, more):
+        assert [line["error"] for line in lines if line["event"] == "recording.failed"] == ["RuntimeError"]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ function lanesOf(turn) {
   }
   const words = [];
   if (turn.held_after !== null) words.push({ kind: "k-hold", from: turn.held_after, to: turn.held_after + 0.03 });
-  const begun = turn.time_to_first_chunk ?? (turn.fallback ? turn.duration : null);
+  const begun = turn.time_to_first_chunk ?? turn.duration; // a line of ours is all at once
   if (begun !== null) words.push({ kind: "k-words", from: begun, to: Math.max(turn.duration ?? begun, begun + 0.01) });
   const sentence = turn.time_to_first_sentence;
   if (sentence !== null) words.push({ kind: "mark", from: sentence, to: sentence });
@@ -118,7 +118,7 @@ function milestones(turn) {
     ["first chunk", turn.time_to_first_chunk],
     ["first sentence", turn.time_to_first_sentence],
     ["done", turn.duration],
-  ].filter(([, seconds]) => seconds !== null).sort((a, b) => a[1] - b[1]);
+  ].filter(([, seconds]) => seconds !== null).sort((a, b) => Math.round(1000 * a[1]) - Math.round(1000 * b[1]));
   const list = make("dl", "", ...told.map(([name, seconds]) => make("div", "", make("dt", "", name), make("dd", "", shown(seconds)))));
   return make("div", "", list, ...remarks(turn).map((remark) => make("p", "remark", remark)));
 }

@@ -69,6 +69,8 @@ def _row(timeline: Timeline, at: float, what: What) -> Iterator[_Row]:
             yield _Row(at, 1, f"{_name(what.turn_id)} +{waited * 1000:.0f} ms “{_short(said)}”", what.turn_id)
         case steps.TurnFinished():
             yield _Row(at, 1, f"{_name(what.turn_id)} final +{what.after * 1000:.0f} ms", what.turn_id)
+        case steps.SpeechFinished():
+            yield _Row(at, 1, f"{_name(what.turn_id)} heard to its end", what.turn_id)
         case steps.SpeechCut():
             unheard = f", unheard “{_short(what.unheard)}”" if what.unheard else ""
             yield _Row(at, 1, f"✂ by the {what.by}, heard “{_short(what.heard)}”{unheard}", what.turn_id)

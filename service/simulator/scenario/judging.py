@@ -18,6 +18,9 @@ from service.simulator.scenario.reading import listed
 from service.simulator.scenario.script import Scenario
 from service.simulator.scenario.timeline import Expected, Settled, Timeline, Trouble
 
+LONGEST_TURN = 60.0
+"""Seconds after which the end of a call excuses no turn that was not answered."""
+
 _ROLES = {"user": "caller", "assistant": "agent", "tool": "tool", "system": "note"}
 Sentences = Iterator[str]
 
@@ -76,10 +79,10 @@ def _is_overtaken(timeline: Timeline, turn_id: int) -> bool:
     begin, end = timeline.span(turn_id)
     if end < float("inf"):
         return True
-    later = (steps.Redial, steps.CallEnded, steps.LineOpened)
-    return any(at > begin for kind in later for at, _ in timeline.of(kind)) or any(
-        at > begin and what.turn_id is None for at, what in timeline.of(steps.ChunkArrived)
-    )
+    if any(begin < at < begin + LONGEST_TURN for at, _ in timeline.of(steps.CallEnded)):
+        return True
+    lines = any(at > begin for kind in (steps.Redial, steps.LineOpened) for at, _ in timeline.of(kind))
+    return lines or any(at > begin and what.turn_id is None for at, what in timeline.of(steps.ChunkArrived))
 
 
 # Of one answer.
@@ -91,7 +94,7 @@ def _reply(timeline: Timeline, expected: Expected) -> Sentences:
         yield "the platform asked for no answer"
         return
     said = "".join(what.text for what in timeline.of_turn(steps.ChunkArrived, turn_id))
-    yield from _words(said, reply, f"turn {turn_id}")
+    yield from _words(said, reply, f"turn {turn_id}" if turn_id else "the greeting")
     if reply.exactly is not None and said.split() != reply.exactly.split():
         yield f"the agent said {_quoted(said)}, not {_quoted(reply.exactly)}"
     yield from _heard(timeline, turn_id, reply, said)
@@ -240,7 +243,9 @@ def _has_no_notes(reply: Reply) -> bool:
 def _call(timeline: Timeline, call: Call) -> Sentences:
     said = "".join(what.text for _, what in timeline.of(steps.ChunkArrived))
     yield from _words(said, call, "what the agent said in the call")
-    yield from _same("the line was refused with HTTP", timeline.refused or None, call.refused, is_always=True)
+    if call.refused is None and timeline.refused is not None:
+        yield f"nobody took the call: {timeline.refusal}"
+    yield from _same("the line was refused with HTTP", timeline.refused, call.refused)
     yield from _same("the call ended by", timeline.ended, call.ended)
     greetings = [what for what in timeline.of_turn(steps.TurnFinished, 0) if what.text.strip()]
     yield from _same("the caller was greeted so often:", len(greetings), call.greetings)
@@ -257,8 +262,8 @@ def _call(timeline: Timeline, call: Call) -> Sentences:
         yield from _counts("lines of the log named {}:", (str(line["event"]) for line in timeline.log), call.log)
 
 
-def _same(what: str, found: object, wanted: object, *, is_always: bool = False) -> Sentences:
-    if (wanted is not None or (is_always and found is not None)) and found != wanted:
+def _same(what: str, found: object, wanted: object) -> Sentences:
+    if wanted is not None and found != wanted:
         yield f"{what} {found}, not {wanted}"
 
 

@@ -83,10 +83,8 @@ class _Walk:
                 return self._mapping(node, path)
             case yaml.SequenceNode():
                 return [self.value_of(each, (*path, at)) for at, each in enumerate(node.value)]
-            case yaml.ScalarNode():
+            case _:
                 return _scalar(node)
-            case _:  # the library has no others
-                return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -104,9 +102,9 @@ class _Walk:
         self._tree.mistakes.append((node.start_mark.line + 1, why))
 
 
-def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
+def _scalar(node: yaml.Node) -> str | int | float | bool | None:
     text: str = node.value
-    if node.style is not None:  # quoted, or a block of text
+    if getattr(node, "style", None) is not None:  # quoted, or a block of text
         return text
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]

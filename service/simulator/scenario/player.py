@@ -66,12 +66,11 @@ class Player:
         *,
         call_id: str | None = None,
         epoch: float = 0.0,
-        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         """`inside` is for the steps that need it; `epoch` is what the loop's clock calls 0, in seconds since 1970."""
         self.timeline = Timeline()
         self._scenario, self._way_in, self._inside = scenario, way_in, inside
-        self._call_id, self._longest_wait = call_id or scenario.call_id, longest_wait
+        self._call_id = call_id or scenario.call_id
         self._now = asyncio.get_running_loop().time
         self._began_at, self._epoch = self._now(), epoch
         self._call = RetellCall(self._call_id, scenario.call, words_per_second=scenario.words_per_second, epoch=epoch)
@@ -79,7 +78,7 @@ class Player:
         self._line = SimulatedLine(self._call, self._tap, self._see)
         self._news = asyncio.Event()
         self._is_over = False
-        self._heard = self._turn_id = self._since = 0
+        self._heard = self._turn_id = self._since = self._number = 0
 
     async def play(self) -> Timeline:
         """Play it to its end. What goes wrong stands in the timeline."""
@@ -96,13 +95,11 @@ class Player:
                 line.carry_out(line.call.hang_up(self._now()))
         return self.timeline
 
-    _number = 0
-
     async def _hold(self) -> None:
         try:
             await self._line.play()
         except NotConnected as error:
-            self.timeline.refused = _status_of(error)
+            self.timeline.refused, self.timeline.refusal = _status_of(error), str(error)
         self._is_over = True
         self._news.set()
 
@@ -164,14 +161,14 @@ class Player:
 
     async def _until(self, is_so: Callable[[], bool], what: str) -> None:
         try:
-            async with asyncio.timeout(self._longest_wait):
+            async with asyncio.timeout(LONGEST_WAIT):
                 while not is_so():
                     if self._is_over:
                         raise _Stuck(f"it waits for {what}, and the call is over")
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise _Stuck(f"it has waited {self._longest_wait:g} s for {what}") from None
+            raise _Stuck(f"it has waited {LONGEST_WAIT:g} s for {what}") from None
 
     def _expect(self, reply: Reply, turn_id: int | None) -> None:
         self.timeline.expected.append(Expected(self._number, turn_id, reply))

@@ -152,9 +152,6 @@ def _told(tree: Tree, message: str, value: Any, path: Path, kind: Any) -> tuple[
     where = f"`{place[-1]}`" if place and isinstance(place[-1], str) else "this"
     is_odd = what.startswith("Expected `str`") and isinstance(value, int | float | bool)
     remedy = f'; put it into quotes: "{_spelt(value)}"' if is_odd else ""
-    missing = re.search(r"missing required field `(.*)`", what)
-    if missing:
-        return tree.line_of(place), f"`{missing[1]}` is missing"
     return tree.line_of(place), f"{where}: {what[:1].lower()}{what[1:]}{remedy}"
 
 

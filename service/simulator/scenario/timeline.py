@@ -57,6 +57,8 @@ class Timeline:
     expected: list[Expected] = field(default_factory=list)
     refused: int | None = None
     """The HTTP status that the line was refused with; 0 when nobody answered at all."""
+    refusal: str = ""
+    """The same in a sentence."""
     requests: list[Received] = field(default_factory=list)
     """Of the model; `at` is a moment, too."""
     log: list[Mapping[str, Any]] = field(default_factory=list)

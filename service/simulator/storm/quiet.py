@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import ssl
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -33,7 +34,13 @@ class Faults:
 
 @contextmanager
 def quietly() -> Iterator[Faults]:
-    """Log nothing meanwhile. What was imported and frozen for the processes of a storm is let go at the end."""
+    """Log nothing meanwhile. What was imported and frozen for the processes of a storm is let go at the end.
+
+    Nothing is encrypted in a storm's world, so all that start in it share what they read of certificates: a tenth of
+    the time.
+    """
+    read_certificates, certificates = ssl.create_default_context, ssl.create_default_context()
+    ssl.create_default_context = lambda *_, **__: certificates
     faults, before, logger = Faults(), structlog.get_config(), logging.getLogger("service")
     level = logger.level
     structlog.configure(
@@ -45,6 +52,7 @@ def quietly() -> Iterator[Faults]:
     try:
         yield faults
     finally:
+        ssl.create_default_context = read_certificates
         structlog.configure(**before)
         logger.setLevel(level)
         for name in [name for name in sys.modules if name.startswith("cuebox_agent_")]:

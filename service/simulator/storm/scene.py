@@ -143,10 +143,8 @@ class Scene:
 
     def _judge(self, step: Step) -> None:
         match step:
-            case steps.RuleBroken(rule="a second greeting") if not self._tells_details:
-                pass  # the next process cannot know
-            case steps.RuleBroken() if not step.rule.startswith(_WEATHERS_OWN):
-                self._findings.broken("as the platform says", self.call_id, step.rule)
+            case steps.RuleBroken():
+                self._blame(step.rule)
             case steps.LineOpened():
                 self.began_at = self._now() if self.began_at is None else self.began_at
                 self._tools.clear()
@@ -164,17 +162,23 @@ class Scene:
                 if self._shows_tools:
                     self._effects.shown(self.call_id)
                 self._expect_answers()
-            case steps.ToolCalled():
-                self._tools[step.tool_call_id] = self._now(), step.name, step.arguments
-            case steps.ToolAnswered():
-                self._answered(step)
+            case steps.ToolCalled() | steps.ToolAnswered():
+                self._note_tool(step)
             case _:
                 pass
 
-    def _answered(self, answer: steps.ToolAnswered) -> None:
-        _, name, arguments = self._tools.pop(answer.tool_call_id, (0.0, "", ""))
-        if name == "note" and answer.is_successful:
+    def _note_tool(self, step: steps.ToolCalled | steps.ToolAnswered) -> None:
+        if isinstance(step, steps.ToolCalled):
+            self._tools[step.tool_call_id] = self._now(), step.name, step.arguments
+            return
+        _, name, arguments = self._tools.pop(step.tool_call_id, (0.0, "", ""))
+        if name == "note" and step.is_successful:
             self._effects.told(self.call_id, json.loads(arguments)["item"])
+
+    def _blame(self, rule: str) -> None:
+        cannot_know = rule == "a second greeting" and not self._tells_details
+        if not (cannot_know or rule.startswith(_WEATHERS_OWN)):
+            self._findings.broken("as the platform says", self.call_id, rule)
 
     def _expect_answers(self) -> None:
         for tool_call_id, (at, name, _) in self._tools.items():

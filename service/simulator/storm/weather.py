@@ -70,7 +70,7 @@ class Weather:
         return Temper(
             comes_at=chance.uniform(0, self._seconds),
             stays=chance.choice((chance.uniform(0.1, 10), chance.uniform(20, 120), chance.uniform(60, 300))),
-            patience=chance.choice((0.3, 1.5, 4.0)),
+            patience=chance.choice((0.3, 1.5, 4.0, 8.0)),
             likes={doing: chance.choice((0, 1, 1, 4)) for doing in doings} | {"talk": 3},
         )
 

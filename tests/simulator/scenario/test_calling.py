@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from msgspec import convert
 
-from service.server import running
 from service.app import create_app
+from service.server import running
 from service.settings import Settings
 from service.simulator.scenario.calling import played_over
 from service.simulator.scenario.reach import why_inside

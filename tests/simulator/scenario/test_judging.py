@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,12 @@ def test_nothing_was_asked() -> None:
 
 
 def of_call(expect: dict[str, Any], **about: Any) -> list[str]:
-    log = [{"event": "turn.settled"}, {"event": "turn.settled"}]
-    moments = [(0.0, steps.LineOpened(is_again=False)), (0.1, steps.TurnFinished(0, "Hello.", 0.1)), *SAID]
+    log: list[Mapping[str, Any]] = [{"event": "turn.settled"}, {"event": "turn.settled"}]
+    moments: list[tuple[float, What]] = [
+        (0.0, steps.LineOpened(is_again=False)),
+        (0.1, steps.TurnFinished(0, "Hello.", 0.1)),
+        *SAID,
+    ]
     moments += [(8.0, Settled(1, "completed", None)), (9.0, steps.CallEnded("user_hangup"))]
     timeline = Timeline(moments, log=log, is_inside_known=True, **about)
     return [str(failure) for failure in judged(convert({"expect": expect}, Scenario), timeline)]
@@ -190,7 +194,8 @@ def test_the_call_as_a_whole() -> None:
 
 def test_a_line_is_refused_as_expected_or_not() -> None:
     assert of_call({"refused": 401}, refused=401) == []
-    assert of_call({}, refused=503) == ["the line was refused with HTTP 503, not None"]
+    assert of_call({}, refused=503, refusal="It is full.") == ["nobody took the call: It is full."]
+    assert of_call({"refused": 401}, refused=0) == ["the line was refused with HTTP 0, not 401"]
     assert of_call({"refused": 401}) == ["the line was refused with HTTP None, not 401"]
 
 
@@ -219,7 +224,10 @@ def test_an_answer_without_an_end_is_found(tmp_path: Path) -> None:
         return [says(frame["response_id"], "Well.", is_final=False)] if "response_id" in frame else []
 
     told = failures("steps: [{say: Hello.}]", tmp_path, Server(endless))
-    assert told == ["step 1: it has waited 60 s for the agent to have spoken"]
+    assert told == [
+        "step 1: it has waited 60 s for the agent to have spoken",
+        "turn 1 has no final frame, and nothing newer overtook it",
+    ]
 
 
 def test_two_final_frames_of_a_turn_that_nobody_hears_are_found() -> None:
@@ -235,6 +243,10 @@ def test_a_turn_that_nothing_overtook_needs_its_final_frame() -> None:
     assert [failure.what for failure in judged(Scenario(), Timeline([ASKED]))] == [
         "turn 1 has no final frame, and nothing newer overtook it"
     ]
+    hung_up: list[tuple[float, What]] = [ASKED, (9.0, steps.CallEnded("user_hangup"))]
+    assert judged(Scenario(), Timeline(hung_up)) == []
+    late: list[tuple[float, What]] = [ASKED, (90.0, steps.CallEnded("user_hangup"))]
+    assert len(judged(Scenario(), Timeline(late))) == 1
     overtaken: list[tuple[float, What]] = [ASKED, (6.0, steps.ChunkArrived(None, "Wait.", 0.0))]
     assert judged(Scenario(), Timeline(overtaken)) == []
 

@@ -123,6 +123,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
     server.refuses = True
     timeline = played("steps: [{frame: x}]", tmp_path, server)
     assert timeline.refused == 0
+    assert timeline.refusal == "nobody is there"
     assert round(timeline.moments[-1][0], 3) == 6.0
 
 
@@ -200,3 +201,9 @@ def test_what_a_webhook_is_answered(status: int, answer: bytes, wanted: str, tol
 
 def test_the_polite_server_is_polite() -> None:
     assert polite({"interaction_type": "update_only"}) == []
+
+
+def test_what_is_typed_asks_for_nothing(tmp_path: Path) -> None:
+    timeline = played("steps: [{type: And}, {type: And so, after_ms: 400}, {hang_up: true, after_ms: 1}]", tmp_path)
+    assert list(timeline.of(steps.TurnAsked)) == []
+    assert timeline.ended == "user_hangup"

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # comes with check-jsonschema
 import pytest
 
 from service.simulator.scenario.nodes import parse
@@ -81,6 +81,8 @@ steps:
         ("steps: [{say: Hi., expect: {history: [{nobody: x}]}}]", "invalid enum value 'nobody'"),
         ("call: {1: 2}\nprocesses: 99", "`processes`"),
         ("now: 2026-03-02 10:00:00", "timezone"),
+        ("name: a\nname: b", "stands here twice"),
+        ("steps: [{say: Hi., expect: {tools: {book: 3}}}]", "`tools`: expected `object | null`, got `int`"),
     ],
 )
 def test_a_mistake_says_what_to_do(text: str, why: str, tmp_path: Path) -> None:
