@@ -227,7 +227,7 @@ def _playground(settings: Settings, choice: Choice) -> list[WebsocketRouteHandle
 
 def _with_stand_in(settings: Settings, address: str) -> Litestar:
     """The same service, but every model of its agents is the one at this address."""
-    calm = structs.replace(settings, metrics_port=0, otlp_endpoint=None)
+    calm = structs.replace(settings, metrics_port=0, otlp_endpoint=None, record_dir=None)
     return create_app(calm, choice=choice_of(calm).asking(address))
 
 

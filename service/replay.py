@@ -50,7 +50,15 @@ _LARGEST = 2**20
     metavar="FILE",
     help="Write what changed to FILE, too.",
 )
-def replay(files: Sequence[Path], agent: str | None, model: str, tools: str, as_json: Path | None) -> None:
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write a page: what changed, and how the calls go now.",
+)
+def replay(
+    files: Sequence[Path], *, agent: str | None, model: str, tools: str, as_json: Path | None, report: Path | None
+) -> None:
     """Play recorded calls again, with the agent as it is now, and tell what changed, turn by turn.
 
     The platform's frames come at the moments at which they came. The model answers each question of a turn as it did
@@ -65,26 +73,29 @@ def replay(files: Sequence[Path], agent: str | None, model: str, tools: str, as_
     Examples:
       cuebox replay recordings/20260302T090000-call_1.jsonl
       cuebox replay recordings --json changes.json         every call that is there
-      cuebox replay recordings --agent practice
+      cuebox replay recordings --agent practice --report changes.html
       cuebox replay recordings/20260302T090000-call_1.jsonl --model live
     """
     from msgspec import json
     from rich.console import Console
+    from structlog.processors import TimeStamper, add_log_level
+    from structlog.testing import capture_logs
 
     from service.observability.logs import configure_logs
     from service.recording import telling
     from service.recording.reading import BrokenRecording, read_recording
     from service.settings import SettingsError
 
-    configure_logs("json", "error")
+    configure_logs("json", "info")
     console, replays = Console(highlight=False), []
+    play = partial(played_again, agent=agent, is_live=model == "live", runs_tools=tools == "live")
     try:
-        for file in _all_of(files):
-            played = played_again(
-                file, read_recording(file), agent, is_live=model == "live", runs_tools=tools == "live"
-            )
-            telling.tell(played, console)
-            replays.append(played)
+        with capture_logs([add_log_level, TimeStamper(fmt="iso", utc=True)]) as log:
+            for file in _all_of(files):
+                replays.append(play(file, read_recording(file)))
+                telling.tell(replays[-1], console)
+        if report is not None:
+            report.write_text(telling.page_of(replays, log), encoding="utf-8")
         if as_json is not None:
             as_json.write_bytes(json.format(json.encode([telling.as_json(each) for each in replays])) + b"\n")
     except (BrokenRecording, SettingsError, OSError) as error:
@@ -129,7 +140,13 @@ def played_again(
         if not made:
             raise OSError(f"{file}: the call cannot be compared: its details do not stand in the recording.")
         now = read_recording(made[0])
-    return Replay(file, then, now, compared(then, now), [*then.notes, *_notes(model, tools)])
+    notes = [*then.notes, *([] if is_live else _of_files(then, now)), *_notes(model, tools)]
+    return Replay(file, then, now, compared(then, now), notes)
+
+
+def _of_files(then: "Recording", now: "Recording") -> Iterator[str]:
+    if then.began.folder_hash != now.began.folder_hash:
+        yield "the agent's files changed, but its model answered as it did then; --model live asks it anew."
 
 
 def _settings(then: "Recording", agent: str, place: str, *, is_live: bool) -> "Settings":

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from service.app import create_app
@@ -21,9 +23,16 @@ from service.simulator.model import StandInModel
 from service.simulator.model_script import Call, Cut, HangAfterRole, Script
 from service.simulator.retell import RetellCall
 from tests.agents.folders import written
-from tests.recording.calls import TOOLS, Caller, bakery, one_question, recorded
+from tests.recording.calls import GREETING, TOOLS, Caller, bakery, one_question, recorded
 
 Replay = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
 
 
 @pytest.fixture
@@ -142,13 +151,33 @@ def test_other_words_of_the_agent_are_shown_in_their_turn(tmp_path: Path, agents
     assert "1 of 2 turns changed." in result.output
 
 
+def test_a_prompt_that_changed_is_told_of_though_the_model_is_not_asked_anew(
+    tmp_path: Path, agents: Path, replay: Replay
+) -> None:
+    (file,) = recorded(tmp_path / "kept")
+    written(agents / "bakery", agent_toml=GREETING, tools_py=TOOLS, prompt_md="You sell shoes.")
+    result = replay(file)
+    assert result.exit_code == 0
+    assert "the agent's files changed, but its model answered as it did then" in result.output
+
+
+def test_a_page_tells_what_changed_and_how_the_calls_go_now(tmp_path: Path, agents: Path, replay: Replay) -> None:
+    (file,) = recorded(tmp_path / "kept")
+    assert replay(file, "--report", tmp_path / "same.html").exit_code == 0
+    written(agents / "bakery", agent_toml='greeting = "Good <b>morning</b>."\n', tools_py=TOOLS)
+    assert replay(file, "--report", tmp_path / "other.html").exit_code == 1
+    assert "Nothing changed." in (tmp_path / "same.html").read_text()
+    page = (tmp_path / "other.html").read_text()
+    assert "Good &lt;b&gt;morning&lt;/b&gt;." in page
+    assert "1 recording, played again" in page
+
+
 def test_another_agent_may_answer(tmp_path: Path, agents: Path, replay: Replay) -> None:
     (file,) = recorded(tmp_path / "kept")
     written(agents / "night", agent_toml='greeting = "We are closed."\n')
     result = replay(file, "--agent", "night")
     assert result.exit_code == 1
     assert "agent bakery then, night now" in result.output
-    assert "asks" not in result.output
 
 
 def test_tools_answer_as_they_did_and_are_not_run(tmp_path: Path, agents: Path, replay: Replay) -> None:

@@ -11,6 +11,7 @@ from service.recording.lines import FrameIn, FrameOut, Happening, TurnAsked, Tur
 from service.recording.reading import Recording
 from service.recording.redaction import redacted
 
+_FAILED = "failed"
 _LONGEST = 200
 """Characters of a frame that is told."""
 
@@ -87,19 +88,22 @@ def _changes(then: TurnPlayed | None, now: TurnPlayed | None, *, is_redacted: bo
     if (then.turn_id, then.prompt) != (now.turn_id, now.prompt):
         yield Change("turn", f"asked: {then.prompt}", f"asked: {now.prompt}")
     words = [" ".join((redacted(turn.said) if is_redacted else turn.said).split()) for turn in (then, now)]
-    if words[0] != words[1] and not _is_cut_elsewhere(then, now, *words):
+    is_reworded = words[0] != words[1] and not _is_cut_elsewhere(then, now, *words)
+    if is_reworded:
         yield Change("words", *words)
-    for what, old, new in (
+    for what, sent, sends in (
         ("tools", then.tools, now.tools),
         ("action", then.actions, now.actions),
         ("frames", then.frames, now.frames),
     ):
-        if old != new:
-            yield Change(what, ", ".join(old) or "none", ", ".join(new) or "none")
+        if sent != sends:
+            yield Change(what, ", ".join(sent) or "none", ", ".join(sends) or "none")
     if then.questions != now.questions:
         yield Change("questions", f"asked the model {then.questions} times", f"{now.questions} times")
-    if then.outcome != now.outcome and then.outcome is not None and now.outcome is not None:
-        yield Change("outcome", then.outcome, now.outcome)
+    old, new = then.outcome or "", now.outcome or ""
+    is_known = old and new and (not is_reworded or _FAILED in old + new)  # how much of other words was heard is not
+    if is_known and old != new:
+        yield Change("outcome", old, new)
 
 
 def _is_cut_elsewhere(then: TurnPlayed, now: TurnPlayed, old: str, new: str) -> bool:
@@ -140,7 +144,7 @@ class _Reading:
                 self.turns.append(turn)
                 self.by_index[entry.index] = self._by_id[entry.turn_id] = turn
             case TurnSettled() if entry.index in self.by_index:
-                reason = f" ({entry.reason})" if entry.reason and entry.outcome == "failed" else ""
+                reason = f" ({entry.reason})" if entry.reason and entry.outcome == _FAILED else ""
                 self.by_index[entry.index].outcome = entry.outcome + reason
             case _:
                 pass

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -33,7 +34,7 @@ from service.recording.lines import (
     TurnSettled,
 )
 from service.recording.spelling import Frame
-from service.recording.streams import ListenedEndpoint
+from service.recording.streams import ListenedEndpoint, Opened
 from service.recording.tape import Entry, Tape
 from service.recording.writer import Writer
 
@@ -133,7 +134,7 @@ class Recorder(Part):
         """The same endpoint, whose answers are noted."""
         return ListenedEndpoint(endpoint, self._stream)
 
-    def _stream(self, endpoint: Endpoint) -> "tuple[ModelStream, Callable[[ModelStream], None]] | None":
+    def _stream(self, endpoint: Endpoint) -> Opened | None:
         """A stream that begins now, and whom to tell when it is over; None for one that is nobody's."""
         occasion, cause = ASKING.get() or (None, Cause.FIRST)
         recording = None if occasion is None else self._calls.get(occasion.call_id)
@@ -142,10 +143,9 @@ class Recorder(Part):
         recording.questions[occasion.turn_index] += cause is Cause.FIRST
         asked = asyncio.get_running_loop().time() - recording.began_at
         question = recording.questions[occasion.turn_index]
-        blank = ModelStream(
-            round(asked, 6), occasion.turn_index, question, cause.value, endpoint.name, endpoint.model, [], 0.0, ""
-        )
-        return blank, lambda stream: self.note(recording, stream)
+        target, at = (endpoint.name, endpoint.model), round(asked, 6)
+        blank = ModelStream(at, occasion.turn_index, question, cause.value, *target, [], 0.0, "")
+        return blank, partial(self.note, recording)
 
     def note(self, recording: Recording, entry: Entry) -> None:
         """Take in one entry. Costs no more than appending it, and raises nothing."""

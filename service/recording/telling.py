@@ -1,7 +1,7 @@
 """What changed between a recording and now, for people and for programs."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from rich.text import Text
 
 from service.recording.comparing import TurnCompared, TurnPlayed, words_compared
 from service.recording.reading import Recording
+from service.reporting.html import Section, paragraph, plural, table
+from service.reporting.log_lines import facts_of
+from service.reporting.page import page
 
 _SIGNS = {"same": ("{}", ""), "gone": ("[-{}-]", "red"), "new": ("{{+{}+}}", "green")}
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -84,6 +87,20 @@ def _times(turn: TurnCompared, which: str) -> str:
 def _milliseconds(turn: TurnPlayed | None, which: str) -> str:
     seconds = None if turn is None else getattr(turn, which)
     return "–" if seconds is None else f"{seconds * 1000:.0f}"
+
+
+def page_of(replays: Sequence[Replay], log: Iterable[Mapping[str, Any]]) -> str:
+    """The same as a page, with how the calls go now by the lines that were logged meanwhile."""
+    rows = [
+        (replay.file.stem, str(number), change.what, change.then, change.now)
+        for replay in replays
+        for number, turn in enumerate(replay.turns)
+        for change in turn.changes
+    ]
+    shown = table("Turns that are not as they were", ("Recording", "Turn", "What", "Then", "Now"), rows)
+    changes = Section("What changed", shown or paragraph("Nothing changed."))
+    made_from = f"{plural(len(replays), 'recording')}, played again"
+    return page(facts_of(log), made_from, title="Calls played again", first=[changes])
 
 
 def as_json(replay: Replay) -> dict[str, Any]:

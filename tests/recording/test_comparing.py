@@ -92,6 +92,14 @@ def test_tools_actions_frames_questions_and_outcomes_are_told() -> None:
     ]
 
 
+def test_how_much_was_heard_of_other_words_is_no_change() -> None:
+    then = call(asked(), says("Hello.", is_final=True), TurnSettled(1.0, 0, "interrupted"))
+    now = call(asked(), says("Good day.", is_final=True), TurnSettled(1.0, 0, "completed"))
+    failed = call(asked(), says("Good day.", is_final=True), TurnSettled(1.0, 0, "failed"))
+    assert [what for what, *_ in changes(then, now)] == ["words"]
+    assert [what for what, *_ in changes(then, failed)] == ["words", "outcome"]
+
+
 def test_an_outcome_that_one_of_them_does_not_know_is_no_change() -> None:
     assert changes(call(asked()), call(asked(), TurnSettled(1.0, 0, "completed"))) == []
 

@@ -207,19 +207,20 @@ def test_frames_that_are_none_are_recorded_as_they_are(tmp_path: Path) -> None:
     assert [entry.size for entry in odd if entry.size] == [2]
 
 
-def test_recordings_that_are_too_old_go_without_a_call(tmp_path: Path) -> None:
+def test_recordings_that_are_too_old_go_without_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "kept" / "20260101T090000-call_0.jsonl"
     old.parent.mkdir()
     old.touch()
-    os.utime(old, (MORNING.timestamp() - 14 * 86_400 + 5000,) * 2)
+    os.utime(old, (MORNING.timestamp() - 14 * 86_400 + 100,) * 2)
+    monkeypatch.setattr(recorders, "CLEAN_EVERY", 60.0)
     seen: list[bool] = []
 
     async def waits(caller: Caller) -> None:
         for _ in range(2):
             seen.append(old.exists())
-            await asyncio.sleep(5500)
+            await asyncio.sleep(65)
 
-    recorded(tmp_path / "kept", waits, max_call_seconds=0.0)
+    recorded(tmp_path / "kept", waits)
     seen.append(old.exists())
     assert seen == [True, True, False]
 
