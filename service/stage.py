@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -87,11 +87,16 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def play(scenario: Scenario, file: Path, cache: str | None = None) -> Timeline:
-    """Play it in virtual time. Raises SettingsError for what it sets, and whatever the world fails with."""
+    """Play it in virtual time. Raises SettingsError for what it sets, and whatever the world fails with.
+
+    Tools work in an empty folder, which is gone afterwards: no call of a scenario writes where calls of callers do.
+    """
+    file = file.resolve()
+    agent = agent_of(scenario, file)
     with tempfile.TemporaryDirectory(prefix="cuebox-") as folder:
         own = {name: value.replace("{folder}", folder) for name, value in scenario.environment.items()}
-        with _environment({**_NO_AUTHORITIES, **own}), _log() as log:
-            settings = settings_of(scenario, file)
+        with chdir(folder), _environment({**_NO_AUTHORITIES, **own}), _log() as log:
+            settings = settings_of(scenario, agent)
             settings = structs.replace(settings, cache_dir=settings.cache_dir or cache)
             starts = scenario.now - timedelta(seconds=WARM_UP)
             timeline = run(_in_a_world(scenario, settings), starts=starts, seed=scenario.seed)
@@ -99,32 +104,36 @@ def play(scenario: Scenario, file: Path, cache: str | None = None) -> Timeline:
     return timeline
 
 
-def settings_of(scenario: Scenario, file: Path) -> Settings:
-    """The settings of the world that a scenario is played in. Raises SettingsError."""
+def settings_of(scenario: Scenario, agent: Mapping[str, str]) -> Settings:
+    """The settings of the world that a scenario is played in, with variables that choose its agent.
+
+    Raises SettingsError.
+    """
     given = {
         name: str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
         for name, value in scenario.settings.items()
     }
     for sentence in unknown_variables(given):
         raise SettingsError(sentence)
-    asked = read_settings({**_own_agents(), **given, **_agent_of(scenario, file)})
+    asked = read_settings({**agent, **given})
     calm = settings_of_world(asked, has_model=scenario.model != "none")
     return structs.replace(calm, path_secret=asked.path_secret, allowed_ips=asked.allowed_ips)
 
 
-def _own_agents() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name == "CUEBOX_AGENTS_DIR"}
-
-
-def _agent_of(scenario: Scenario, file: Path) -> dict[str, str]:
-    """Of a folder, where it is and its name; an agent's own scenarios lie in its folder."""
+def agent_of(scenario: Scenario, file: Path) -> dict[str, str]:
+    """The variables that choose a scenario's agent. An agent's own scenarios lie in its folder."""
     around = file.resolve().parent
     folder = (around / scenario.agent).resolve() if scenario.agent else around.parent
     is_meant = bool(scenario.agent) or around.name == "scenarios"
     if is_meant and any((folder / name).is_file() for name in ("agent.toml", "prompt.md")):
         elsewhere = {} if folder.parent == SHIPPED else {"CUEBOX_AGENTS_DIR": str(folder.parent)}
         return {"CUEBOX_AGENT": folder.name, **elsewhere}
-    return {"CUEBOX_AGENT": scenario.agent} if scenario.agent else {}
+    return {**_own_agents(), **({"CUEBOX_AGENT": scenario.agent} if scenario.agent else {})}
+
+
+def _own_agents() -> dict[str, str]:
+    place = os.environ.get("CUEBOX_AGENTS_DIR")
+    return {"CUEBOX_AGENTS_DIR": str(Path(place).resolve())} if place else {}
 
 
 @contextmanager

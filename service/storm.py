@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from service.simulator.storm.watching import Manners
 
 
+_SETTLED = 5.0
+"""Seconds until a process has warmed up."""
 _FORGOTTEN = 650.0
 """Seconds until a process has forgotten every call, of whose end it was never told."""
 _STAY = 70.0
@@ -45,7 +47,7 @@ async def _blow(plan: "Plan", number: int, faults: "Faults") -> "Episode":
     import asyncio
 
     from service.simulator.model import StandInModel
-    from service.simulator.storm.census import Held
+    from service.simulator.storm.census import Held, going_on, left_over
     from service.simulator.storm.episodes import OWN_AGENT, Episode
     from service.simulator.storm.model import Answers
     from service.simulator.storm.storm import Storm
@@ -66,9 +68,13 @@ async def _blow(plan: "Plan", number: int, faults: "Faults") -> "Episode":
         held.before(app.state.dict().values())
 
     async with world(settings, model, processes=weather.climate.processes, on_app=on_app) as place:
+        await asyncio.sleep(_SETTLED)
+        idle, ready = going_on(), len(place.ready)
         outcome = await storm.blow(place)
         await asyncio.sleep(_FORGOTTEN)
         storm.judge()
+        for what in left_over(idle, going_on(), processes=(ready, len(place.ready))):
+            storm.findings.broken("bounded", "", what)
         for home, process in enumerate(place.processes):
             for what in () if process.is_dead else held.after(home, process.app.state.dict().values()):
                 storm.findings.broken("bounded", "", f"process {home}: {what}")
@@ -86,14 +92,18 @@ def _settings(plan: "Plan", drawn: dict[str, Any]) -> "Settings":
 
     own = Settings(agents_dir=str(Path(__file__).parent / "simulator" / "storm" / "agents"))
     base = own if plan.agent == OWN_AGENT else read_settings(os.environ)
-    return replace(settings_of_world(replace(base, agent=plan.agent, idle_exit_seconds=0.0)), **drawn)
+    alone = replace(base, agent=plan.agent, idle_exit_seconds=0.0, otlp_endpoint=None, record_dir=None)
+    return replace(settings_of_world(alone), **drawn)
 
 
 def _manners(settings: "Settings") -> "Manners":
     from service.choice import choice_of
+    from service.settings import SettingsError
     from service.simulator.storm.watching import Manners
 
-    folder = choice_of(settings).folders[settings.agent or ""]
+    folder = choice_of(settings).folders.get(settings.agent or "")
+    if folder is None:
+        raise SettingsError(f"A storm calls one agent that is made of a folder, and {settings.agent!r} is none.")
     script = folder.script
     languages = (script.lines, *script.lines.by_language.values())
     holds = {line for lines in languages for line in lines.hold} | {tool.hold for tool in folder.tools if tool.hold}

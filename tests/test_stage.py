@@ -95,14 +95,22 @@ def test_an_agent_is_named_as_elsewhere(tmp_path: Path, monkeypatch: pytest.Monk
     assert played_from(shipped).failures == ()
 
 
+def test_tools_work_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = "from pathlib import Path\n\nasync def before_call(call):\n    Path('here').touch(exist_ok=False)\n"
+    file = written(agent_in(tmp_path, "writing", tools), "steps: [listen]", "scenarios/call.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert played_from(file.relative_to(tmp_path), repeat=2).failures == ()
+    assert not Path("here").exists()
+
+
 def test_settings_are_the_scenario_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUEBOX_TURN_BUDGET", "99")
     text = "settings: {CUEBOX_TURN_BUDGET: 7.5, CUEBOX_LOG_CONTENT: true, CUEBOX_PATH_SECRET: a-secret-of-some-length}"
     file = written(tmp_path, text)
-    settings = settings_of(read_scenario(file), file)
+    settings = settings_of(read_scenario(file), {})
     assert (settings.turn_budget, settings.log_content) == (7.5, True)
     assert settings.path_secret == "a-secret-of-some-length"
-    assert settings_of(read_scenario(written(tmp_path, "name: x")), file).turn_budget == 25
+    assert settings_of(read_scenario(written(tmp_path, "name: x")), {}).turn_budget == 25
 
 
 @pytest.mark.parametrize(

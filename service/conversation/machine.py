@@ -47,7 +47,6 @@ from service.conversation.tally import Tally
 from service.conversation.transcript import Hearing, Mark, ToolAnswered, Transcript, has_agent_words
 
 GREETING_ID = 0
-
 Commands = list[Command]
 
 
@@ -76,7 +75,7 @@ class Conversation:
             case events.DeadlinePassed():
                 return self._on_deadline(event)
             case events.CallStarted():
-                self._tally.started_at, self._greeting.epoch = event.at, event.epoch
+                self._tally.started_at, self._greeting.clock = event.at, event.epoch - event.at
                 self._interrupt_id = int(event.epoch)  # greater than those of a process before this one
                 return self._open_line(event.at)
             case events.CallResumed():
@@ -86,7 +85,7 @@ class Conversation:
             case events.CallEnded():
                 return self._end(event.at)
             case events.AsideMade():
-                return self._on_aside(event.part, event.at) if self._is_connected else []
+                return self._on_aside(event.part, event.at)
             case _:
                 self._silence.broken(event.at)
                 return self._on_frame(event)
@@ -115,7 +114,7 @@ class Conversation:
         guard = commands.SetDeadline(DeadlineKind.LINE, self._silence.until)
         if not self._greeting.is_due:
             return [guard, *self._greet_silently()]
-        if self._details is None and self._policy.details_expected:
+        if self._policy.details_expected:  # anew on each line: it may have been elsewhere meanwhile
             self._greeting.awaits_details = True
             return [guard, commands.SetDeadline(DeadlineKind.GREETING, at + self._policy.greeting_wait)]
         return [guard, *self._greet(at)]
@@ -190,7 +189,7 @@ class Conversation:
         self._details, self._policy = details, self._policy.spoken_in(details)
         if not self._greeting.awaits_details:
             return []
-        is_needless = self._greeting.is_needless(details, is_first_line=self._tally.lines == 1)
+        is_needless = self._greeting.is_needless(details, event.at, is_first_line=self._tally.lines == 1)
         return self._greet_silently() if is_needless else self._greet(event.at)
 
     def _greet(self, at: float) -> Commands:
@@ -236,8 +235,7 @@ class Conversation:
         may_hold = self._holds.may_hold(self._policy.lines.hold) and prompt is not Prompt.GREETING
         self._turn, self._patience = turn, Patience(turn, self._policy.deadlines, may_hold=may_hold)
         self._tally.turns += 1
-        history = self._hearing.history(self._holds.said)
-        asked = Turn(self._call_id, turn.index, turn_id, prompt, history, self._details)
+        asked = Turn(self._call_id, turn.index, turn_id, prompt, self._hearing.history(self._holds.said), self._details)
         budget = commands.SetDeadline(DeadlineKind.TURN, at + self._policy.turn_budget)
         return [commands.StartReply(asked), budget, self._look(at)]
 
@@ -292,10 +290,11 @@ class Conversation:
         return [*told, commands.Interject(self._interrupt_id, text, part.is_uninterruptible, part.action)]
 
     def _on_aside(self, part: parts.Aside, at: float) -> Commands:
+        turn = self._turn
+        self._tools_at_work -= {part.tool_call_id} if isinstance(part, ToolAnswered) else set()
+        if not self._is_connected:
+            return []
         if isinstance(part, parts.Interjection):
-            return self._interject(self._turn, part, at)
-        if isinstance(part, ToolAnswered):
-            self._tools_at_work -= {part.tool_call_id}
-            if self._turn is not None and part.tool_call_id in self._turn.open_tools:
-                return self._on_part(self._turn, part, at)
-        return [shown(part)]
+            return self._interject(turn, part, at)
+        is_awaited = isinstance(part, ToolAnswered) and turn is not None and part.tool_call_id in turn.open_tools
+        return self._on_part(turn, part, at) if turn is not None and is_awaited else [shown(part)]

@@ -10,10 +10,12 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from service.virtual.network import Network
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 T = TypeVar("T")
 

@@ -227,7 +227,7 @@ def on_a_new_line() -> tuple[list[Row], list[Row]]:
     """The same moment of a call: without what the platform was not asked for yet, and with it."""
     said: list[Row] = [caller("book Monday"), agent("Done."), caller("and Tuesday")]
     called = ToolCalled("book-of-another", "book_monday", "{}")
-    keys = [DigitPressed("1"), agent("Yes?"), DigitPressed("2"), agent("Yes?")]
+    keys: list[Row] = [DigitPressed("1"), agent("Yes?"), DigitPressed("2"), agent("Yes?")]
     shown: list[Row] = [*keys, said[0], called, ToolAnswered("book-of-another", "booked"), *said[1:]]
     return said, shown
 

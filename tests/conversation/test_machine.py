@@ -179,6 +179,17 @@ def test_rule_5_a_greeting_that_never_began_is_spoken_on_the_next_line() -> None
     assert of(StartReply, play.tells())
 
 
+@pytest.mark.parametrize(("seconds", "greets"), [(3.0, True), (20.0, False)])
+def test_rule_5_a_call_that_comes_back_was_greeted_elsewhere_meanwhile(seconds: float, *, greets: bool) -> None:
+    play = Play(Policy())
+    play.starts()
+    play.tells()
+    play.disconnects()
+    play.waits(seconds)
+    play.resumes()
+    assert bool(of(StartReply, play.tells(ongoing=True, started_at=EPOCH))) is greets
+
+
 def test_rule_5_a_greeting_overtaken_before_its_words_stays_unspoken() -> None:
     play = Play()
     play.starts()

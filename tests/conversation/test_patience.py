@@ -2,10 +2,11 @@
 
 import pytest
 
+from service.conversation import events
 from service.conversation.call import Outcome, Policy, SpokenLines
 from service.conversation.commands import CancelReply, Command, Say, SetDeadline
 from service.conversation.events import DeadlineKind
-from service.conversation.parts import HangUp
+from service.conversation.parts import HangUp, Interjection
 from service.conversation.transcript import ToolAnswered, ToolCalled
 from tests.conversation.play import Play, agent, caller, greeted, of
 
@@ -197,6 +198,44 @@ def test_rule_16_a_second_wait_after_a_tool_ends_honestly_though_words_were_said
     play.passes(DeadlineKind.PATIENCE)
     assert of(Say, passes(play, 1.8)) == [Say(1, " One moment. ")]
     assert of(Say, passes(play, 2.7)) == [Say(1, f" {POLICY.lines.give_up}", is_final=True)]
+
+
+@pytest.mark.parametrize("has_line", [True, False], ids=["on the line", "between two lines"])
+def test_rule_17_a_tool_that_answered_between_two_turns_excuses_nobody(*, has_line: bool) -> None:
+    play = asked()
+    passes(play, 1.8)
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    if has_line:
+        play.happens(events.AsideMade(play.at, Interjection("Attention please.")))
+    else:
+        play.disconnects()
+    play.happens(events.AsideMade(play.at, ToolAnswered("t1", "stopped", is_successful=False)))
+    if not has_line:
+        play.resumes()
+    play.asks(2, HELLO, caller("When?"))
+    assert of(Say, passes(play, 4.5)) == [Say(2, POLICY.lines.give_up, is_final=True)]
+
+
+def test_rule_16_a_tools_answer_that_came_late_has_its_hold_line_in_time() -> None:
+    play = asked()
+    play.drafts("Let me see.")
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    passes(play, 1.8)
+    play.waits(0.2)
+    assert until(play.drafts(ToolAnswered("t1", "none"))) == pytest.approx(play.at + 1.8)
+    assert of(Say, passes(play, 1.8)) == [Say(1, " One moment. ")]
+
+
+def test_rule_17_words_after_a_slow_tool_bring_the_deadline_of_their_own() -> None:
+    play = asked()
+    passes(play, 1.8)
+    play.drafts(ToolCalled("t1", "find", "{}"))
+    play.waits(4)
+    play.drafts(ToolAnswered("t1", "nine"))
+    assert until(passes(play)) == pytest.approx(play.at + 4.5)
+    play.waits(1)
+    assert until(play.drafts("We ")) == pytest.approx(play.at + 1.0)
+    assert of(SetDeadline, play.drafts("are ")) == []
 
 
 def test_rule_17_an_action_that_was_asked_for_is_taken_though_the_agent_hangs() -> None:

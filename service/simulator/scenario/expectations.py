@@ -76,6 +76,9 @@ class Call(Words, frozen=True):
     turns: Annotated[_Count | None, Meta(description="How many answers were asked for, reminders among them.")] = None
     reminders: Annotated[_Count | None, Meta(description="How many reminders were asked for.")] = None
     lines: Annotated[_Count | None, Meta(description="How many lines it took.")] = None
+    pings_within_ms: Annotated[
+        _Ms | None, Meta(description="Milliseconds to the slowest echo of a ping; each ping has one.")
+    ] = None
     tool_calls: Annotated[dict[str, _Count], Meta(description="How often tools were called, by their names.")] = field(
         default_factory=dict
     )

@@ -214,7 +214,8 @@ def _history(timeline: Timeline, turn_id: int, reply: Reply) -> Sentences:
         yield "the model was not asked"
         return
     rows = [(_ROLES.get(row.role, row.role), row.text) for row in requests[0].chat.messages[1:]]
-    told = [(role, text) for role, text in rows if role != "note"] if _has_no_notes(reply) else rows
+    has_notes = any("note" in row for row in reply.history)
+    told = [(role, text) for role, text in rows if role != "note" or has_notes]
     wanted = [next(iter(row.items())) for row in reply.history if row]
     tail = told[-len(wanted) :] if wanted else []
     fits = len(tail) == len(wanted) and all(
@@ -233,10 +234,6 @@ def _squeezed(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _has_no_notes(reply: Reply) -> bool:
-    return not any("note" in row for row in reply.history)
-
-
 # Of the call.
 
 
@@ -253,6 +250,7 @@ def _call(timeline: Timeline, call: Call) -> Sentences:
     yield from _same("the answers asked for are", len(asked), call.turns)
     yield from _same("the reminders asked for are", sum(what.is_reminder for what in asked), call.reminders)
     yield from _same("the lines it took are", sum(1 for _ in timeline.of(steps.LineOpened)), call.lines)
+    yield from _limit("the slowest echo of a ping", timeline.slowest_echo, call.pings_within_ms)
     yield from _counts(
         "the tool {} was called so often:", (what.name for _, what in timeline.of(steps.ToolCalled)), call.tool_calls
     )

@@ -172,12 +172,17 @@ class Frame(Step, frozen=True, kw_only=True, tag="frame"):
 
     frame: Annotated[str | dict[str, Any], Meta(description="Text as it stands, or what becomes JSON.")]
     spelt_in: Annotated[Literal["text", "hex"], Meta(description="`hex` is for a binary frame.")] = "text"
+    padding: Annotated[
+        int,
+        Meta(ge=0, le=10_000_000, description="So many characters more, in a field `padding` of what becomes JSON."),
+    ] = 0
     repeat: Annotated[int, Meta(ge=1, le=100_000, description="How often.")] = 1
 
     def spelt(self) -> str | bytes:
         """What is sent. Raises ValueError for hexadecimal digits that are none."""
         if not isinstance(self.frame, str):
-            return json.encode(self.frame).decode()
+            more = {"padding": "x" * self.padding} if self.padding else {}
+            return json.encode({**self.frame, **more}).decode()
         return bytes.fromhex(self.frame) if self.spelt_in == "hex" else self.frame
 
 

@@ -83,3 +83,11 @@ class Timeline:
     def ended(self) -> str | None:
         """Why the call ended."""
         return next((what.reason for _, what in self.of(steps.CallEnded)), None)
+
+    @property
+    def slowest_echo(self) -> float | None:
+        """Seconds to the latest echo of a ping; None without any, or where more pings had none than lines ended."""
+        pings = sum('"ping_pong"' in what.text[:40] for _, what in self.of(steps.SendFrame))
+        echoes = [what.after for _, what in self.of(steps.PingAnswered)]
+        are_missing = pings - len(echoes) > sum(1 for _ in self.of(steps.LineOpened))
+        return None if are_missing else max(echoes, default=None)

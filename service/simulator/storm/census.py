@@ -97,13 +97,18 @@ def going_on() -> Counter[str]:
     loop = asyncio.get_running_loop()
     tasks = [f"task {getattr(task.get_coro(), '__qualname__', '?')}" for task in asyncio.all_tasks()]
     handles = loop._scheduled  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own list
-    timers = [f"timer {_name_of(each._callback)}" for each in handles if not each.cancelled()]  # noqa: SLF001
+    timers = [f"timer {getattr(each._callback, '__qualname__', '?')}" for each in handles if not each.cancelled()]  # noqa: SLF001
     return Counter([*tasks, *timers])
 
 
-def _name_of(callback: Any) -> str:
-    inner = callback.func if isinstance(callback, partial) else callback
-    return getattr(inner, "__qualname__", type(inner).__name__)
+def left_over(idle: Mapping[str, int], now: Mapping[str, int], *, processes: tuple[int, int]) -> list[str]:
+    """Whether more goes on than when nothing had happened yet, in words. `processes` is how many there were and are."""
+    told = []
+    for kind in ("task", "timer"):
+        before, after = (sum(count for what, count in each.items() if what.startswith(kind)) for each in (idle, now))
+        if after * processes[0] > before * max(processes):
+            told.append(f"{after} {kind}s go on, and {before} did before the first call: {dict(now)}")
+    return told
 
 
 class Held:

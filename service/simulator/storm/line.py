@@ -38,7 +38,7 @@ class RoughLine:
         self._now = asyncio.get_running_loop().time
         self._seen = seen
         self._stalls_until = self._slow_until = 0.0
-        self._was_slow = self._is_done = False
+        self._was_slow = self._is_done = False  # whether what it waits for may be its own fault; whether it is over
         self._pinged: dict[str, float] = {}
         socket.watch(self._wrote)
 
@@ -63,9 +63,11 @@ class RoughLine:
     def is_stalled(self) -> bool:
         return self._now() < self._stalls_until
 
-    async def throw_in(self, frame: str | bytes) -> None:
-        """Send something that the platform would not."""
-        await self._socket.send(frame)  # type: ignore[arg-type]  # a binary frame is one of them
+    async def throw_in(self, frame: str | bytes, times: int = 1) -> None:
+        """Send something that the platform would not. Who sends it often may not be listened to for a while."""
+        self._was_slow = self._was_slow or times > 1
+        for _ in range(times):
+            await self._socket.send(frame)  # type: ignore[arg-type]  # a binary frame is one of them
 
     # The line itself.
 

@@ -44,9 +44,9 @@ class Pledge:
         self.tools = tools
 
     def says(self, text: str, at: float) -> str:
-        """Words of the answer."""
+        """Words of the answer, or the blanks between them."""
         late = self.over(at)
-        self._words_at = at
+        self._words_at = at if text.strip() else self._words_at
         if not self._has_sentence:
             self._lead += text
             self._has_sentence = has_sentence(self._lead)

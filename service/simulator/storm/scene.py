@@ -62,7 +62,8 @@ class Scene:
         self._lines = self._drops = 0
         self._newest_here: int | None = None
         self._shows_tools = False
-        self._tells_details = weather.climate.settings["retell_call_details"]
+        settings = weather.climate.settings
+        self._may_greet_again = settings["when_full"] == "busy" or not settings["retell_call_details"]
         self._greeted: set[int] = set()
         self._tools: dict[str, tuple[float, str, str]] = {}
 
@@ -117,7 +118,7 @@ class Scene:
             case "rubbish" if not line.is_stalled:
                 frame = rubbish.drawn(chance, self._newest_here)
                 self.note(f"weather: {frame[:100]!r}")
-                await line.throw_in(frame)
+                await line.throw_in(frame, times=chance.choice((1, 1, 1, 1, 60)))
             case _:
                 pass
 
@@ -153,7 +154,7 @@ class Scene:
                 self._effects.line_opened(self.call_id)
             case steps.ChunkArrived(turn_id=0):
                 self._greeted.add(self._lines)
-                if len(self._greeted) > 1 and self._tells_details:
+                if len(self._greeted) > 1 and not self._may_greet_again:
                     self._findings.broken("greeted once", self.call_id, f"once more on line {self._lines}")
             case steps.Configured():
                 self._shows_tools = step.wants_rows
@@ -176,8 +177,8 @@ class Scene:
             self._effects.told(self.call_id, json.loads(arguments)["item"])
 
     def _blame(self, rule: str) -> None:
-        cannot_know = rule == "a second greeting" and not self._tells_details
-        if not (cannot_know or rule.startswith(_WEATHERS_OWN)):
+        is_excused = rule == "a second greeting" and self._may_greet_again
+        if not (is_excused or rule.startswith(_WEATHERS_OWN)):
             self._findings.broken("as the platform says", self.call_id, rule)
 
     def _expect_answers(self) -> None:

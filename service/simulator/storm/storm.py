@@ -164,9 +164,19 @@ class Storm:
         return of_call
 
     async def _play(self, scene: Scene, place: Place, number: int) -> None:
-        await scene.play()
+        chance = self._weather.chance("webhooks", number)
+        async with asyncio.TaskGroup() as tasks:
+            if chance.random() < 0.5:  # noqa: PLR2004  a share
+                tasks.create_task(self._announce(scene, place, self._weather.temper(number).comes_at, chance))
+            await scene.play()
         if scene.began_at is not None:
-            await self._tell_of(scene, place, self._weather.chance("webhooks", number))
+            await self._tell_of(scene, place, chance)
+
+    async def _announce(self, scene: Scene, place: Place, comes_at: float, chance: Random) -> None:
+        """The webhook of a call's beginning comes before its line, or after."""
+        await asyncio.sleep(max(0.0, comes_at + chance.uniform(-12, 3)))
+        if place.ready:
+            await self._post(scene, place, "call_started")
 
     async def _tell_of(self, scene: Scene, place: Place, chance: Random) -> None:
         """Webhooks come late, in any order, twice, or not at all."""
@@ -179,10 +189,13 @@ class Storm:
                 continue
             if event == "call_ended" and ready[0] not in self._told.setdefault(scene.call_id, []):
                 self._told[scene.call_id].append(ready[0])
-            scene.note(f"webhook: {event}")
-            status = await place.post("/webhook", told_of(scene, event))
-            if status != 204:  # noqa: PLR2004  HTTP's own
-                self.findings.broken("no fault", scene.call_id, f"the webhook {event} was answered with {status}")
+            await self._post(scene, place, event)
+
+    async def _post(self, scene: Scene, place: Place, event: str) -> None:
+        scene.note(f"webhook: {event}")
+        status = await place.post("/webhook", told_of(scene, event))
+        if status != 204:  # noqa: PLR2004  HTTP's own
+            self.findings.broken("no fault", scene.call_id, f"the webhook {event} was answered with {status}")
 
     # Processes.
 

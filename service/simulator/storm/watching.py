@@ -43,7 +43,7 @@ class _Call:
     """The newest turn that was read."""
     line: int = 0
     """The latest line that wrote something."""
-    slow_line: int = 0
+    slow_line: int = -1
     """The latest whose platform does not read: what waits there is its own fault."""
     open: _Open | None = None
     started: set[int] = field(default_factory=set)
@@ -138,7 +138,7 @@ class Watcher(Part):
             self._findings.broken("settled once", call_id, f"turns number {sorted(call.started)} were never settled")
 
     def _owed(self, call: _Call, turn: _Open, late: str) -> None:
-        if late and not turn.is_over and call.slow_line != call.line:
+        if late and not (turn.is_over or turn.is_final) and call.slow_line != call.line:
             self._findings.broken("in time", turn.turn.call_id, f"turn {turn.turn.turn_id}: {late}")
 
     # What it writes.
@@ -180,7 +180,7 @@ class Watcher(Part):
             return  # the empty greeting of a new line
         if turn.is_final:
             self._findings.broken("one final", call_id, f"turn {said.response_id}: a frame after its final frame")
-        elif said.content.strip() or said.content_complete:
+        else:
             is_hold = not said.content_complete and said.content.strip() in self._manners.holds
             self._owed(call, turn, turn.pledge.holds(at) if is_hold else turn.pledge.says(said.content, at))
         turn.is_final = turn.is_final or said.content_complete

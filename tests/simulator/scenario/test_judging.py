@@ -256,3 +256,29 @@ def test_a_broken_rule_may_be_expected(tmp_path: Path) -> None:
     assert failures("expect: {rules_broken: ['response_id']}", tmp_path, server) == []
     (told,) = failures("expect: {rules_broken: ['response_id', nothing]}", tmp_path, server)
     assert told == "no rule like 'nothing' was broken"
+
+
+# Pings.
+
+PING = steps.SendFrame('{"interaction_type":"ping_pong","timestamp":2}')
+
+
+@pytest.mark.parametrize(
+    ("echoes", "told"),
+    [
+        ([0.1, 0.9], []),
+        ([0.1, 1.2], ["the slowest echo of a ping came after 1200 ms, not within 1000 ms"]),
+        ([0.1], []),  # one may be under way when a line ends
+        ([], ["the slowest echo of a ping never came, and should come within 1000 ms"]),
+    ],
+)
+def test_each_ping_has_its_echo_in_time(echoes: list[float], told: list[str]) -> None:
+    opened: list[tuple[float, What]] = [(0.0, steps.LineOpened(is_again=False)), (2.0, PING), (4.0, PING)]
+    timeline = Timeline([*opened, *((5.0, steps.PingAnswered(after)) for after in echoes)])
+    scenario = convert({"expect": {"pings_within_ms": 1000}}, Scenario)
+    assert [failure.what for failure in judged(scenario, timeline)] == told
+
+
+def test_a_frame_may_be_made_long() -> None:
+    (step,) = convert({"steps": [{"do": "frame", "frame": {"a": 1}, "padding": 3}]}, Scenario).steps
+    assert step.spelt() == '{"a":1,"padding":"xxx"}'  # type: ignore[union-attr]

@@ -73,6 +73,16 @@ async def order(call: Call, flower: str, bunches: int) -> str:
     return f"order number {number}: {bunches} bunches of {flower}"
 
 
+@tool(effect="write")
+def write_card(text: str) -> str:
+    """Write a card, without any key that would tell one from another.
+
+    Args:
+        text: What stands on it.
+    """
+    return f"card number {_enter(f'card {text}')}"
+
+
 @tool(effect="read")
 def read_orders() -> list[str]:
     """Read all orders that there are."""
