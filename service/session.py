@@ -210,6 +210,8 @@ class Session:
             async with aclosing(self._answerer.reply(turn)) as parts:
                 async for part in parts:
                     self.happen(events.ReplyDrafted(self._loop.time(), turn.index, part))
+                    if _is_cancelled():
+                        await asyncio.sleep(0)  # overtaken by what the part brought about: no other shall be made
                     if visit.outbox is not None and visit.outbox.is_full:
                         await visit.outbox.room()
         except BaseException as error:  # an agent is user code: whatever it raises is the end of its turn alone

@@ -1,12 +1,14 @@
 """What an agent hears beside its turns, and what it may do beside its replies."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import ClassVar, Self
 
 from service.conversation import events
-from service.conversation.call import CallRecord
-from service.conversation.commands import TuneVoice
-from service.conversation.parts import Aside, VoiceSettings
+from service.conversation.call import CallRecord, Turn
+from service.conversation.commands import Command, Interject, TuneVoice
+from service.conversation.events import Event
+from service.conversation.parts import Aside, Part, Speech, VoiceSettings
 from service.conversation.transcript import Transcript
 from service.session import Session
 from tests.conversation.play import caller
@@ -59,3 +61,25 @@ async def test_what_an_agent_raises_while_it_listens_is_felt_by_nobody() -> None
         line.happens(request(1))
         assert [say.text for say in await line.until_final(1)] == ["Answer 1.", ""]
     assert [type(fault) for fault in witness.faults] == [LookupError]
+
+
+async def test_a_reply_that_its_own_part_brings_to_an_end_makes_no_other() -> None:
+    made = list[str]()
+
+    async def talks(turn: Turn) -> AsyncGenerator[Part]:
+        for text in ("One ", "two ", "three."):
+            made.append(text)
+            yield Speech(text)
+
+    class Limiting(Witness):
+        def saw(self, call_id: str, event: Event, answer: Sequence[Command]) -> None:
+            super().saw(call_id, event, answer)
+            if isinstance(event, events.ReplyDrafted):
+                session.dismiss()
+
+    session = Session("call_1", ScriptedAgent(talks), POLICY, Limiting())
+    async with on_line(session) as line:
+        while not any(isinstance(sent, Interject) for sent in line.sent):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+    assert made == ["One "]

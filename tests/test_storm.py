@@ -18,7 +18,7 @@ from service.simulator.storm.episodes import Plan
 from service.storm import play
 
 SEED = 7
-MINUTES = 1500
+MINUTES = 1400
 JOBS = min(2, os.cpu_count() or 1)
 
 
