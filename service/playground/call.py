@@ -45,6 +45,8 @@ class PlaygroundCall:
 
     async def play(self, lines: Lines, way_in: str) -> None:
         """Hold it to its end. `way_in` is the address that a call id is appended to."""
+        if self.is_over:
+            return
         call_id, watch = self.call.call_id, lines.app.state.watch
         seen = TurnsSeen(call_id, self._tell_turn)
         watch.show_to([*watch.parts, seen])
@@ -63,7 +65,7 @@ class PlaygroundCall:
             with suppress(TimeoutError):
                 await asyncio.wait_for(seen.is_over.wait(), SETTLED_WITHIN)
         except NotConnected as error:
-            self.call.hang_up(self._now())
+            self.hang_up()
             self._tell(CallOver(trouble=str(error)))
         finally:
             watch.show_to([part for part in watch.parts if part is not seen])
@@ -72,6 +74,12 @@ class PlaygroundCall:
         """Have the caller do something now. Before the line is dialled there is nobody to do it to."""
         if self._line is not None:
             self._line.carry_out(act(self._now()))
+
+    def hang_up(self) -> None:
+        """Also before the line is dialled: then it never is."""
+        told = self.call.hang_up(self._now())
+        if self._line is not None:
+            self._line.carry_out(told)
 
     def show_frames(self, *, on: bool) -> None:
         """From now on, and those that are remembered; or no longer."""

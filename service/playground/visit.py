@@ -79,7 +79,7 @@ class Visit:
                 while (message := await receive())["type"] == "websocket.receive":
                     self._hear(message.get("text"), calls)
                 if self._call is not None:
-                    self._call.do(self._call.call.hang_up)
+                    self._call.hang_up()
             writing.cancel()
 
     def tell(self, message: ToPage) -> None:
@@ -132,7 +132,7 @@ class Visit:
             self._give_up(call, f"The playground itself failed ({type(error).__name__}). The service's log says where.")
 
     def _give_up(self, call: PlaygroundCall, trouble: str) -> None:
-        call.call.hang_up(0.0)
+        call.hang_up()
         self.tell(CallOver(trouble=trouble))
 
     def _do(self, wish: Wish) -> None:

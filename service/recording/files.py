@@ -13,6 +13,8 @@ NAME = re.compile(r"\d{8}T\d{6}-[A-Za-z0-9_-]{1,128}(?:\.\d+)?\.jsonl")
 """Of our own files: nothing else in the folder is ever removed."""
 
 _DAY = 86_400.0
+_LEFT = 0.9
+"""Of what may be kept: as much stays when it was too much, or each line more would bring the next look at all files."""
 
 
 class Folder:
@@ -33,7 +35,8 @@ class Folder:
         probe.unlink()
 
     def create(self, name: str) -> tuple[Path, FileIO]:
-        """Make a file of this name, or with a number after it where there is one already."""
+        """Make a file of this name, or with a number after it where there is one already. And the folder, once more."""
+        self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in count(1):
             path = self.place / (f"{name}.jsonl" if number == 1 else f"{name}.{number}.jsonl")
             with suppress(FileExistsError):
@@ -43,7 +46,7 @@ class Folder:
     def grew(self, size: int) -> bool:
         """So many bytes were written. Whether it is time to clean."""
         self._size += size
-        return self._size > self._most
+        return size > 0 and self.is_full
 
     @property
     def is_full(self) -> bool:
@@ -59,9 +62,10 @@ class Folder:
                     stat = path.stat()
                     found.append((stat.st_mtime, stat.st_size, path))
         now, self._size, removed = self._clock(), sum(size for _, size, _ in found), 0
+        most = self._most if self._size <= self._most else _LEFT * self._most
         for changed_at, size, path in sorted(found):
             is_old = now - changed_at > self._seconds
-            if path not in in_use and (is_old or self._size > self._most):
+            if path not in in_use and (is_old or self._size > most):
                 path.unlink(missing_ok=True)
                 self._size -= size
                 removed += 1

@@ -18,6 +18,9 @@ MOST_BYTES = 256 * 2**20
 LONGEST = 7 * 86_400.0
 """Seconds; no call is longer."""
 
+_YEARS = range(1971, 2200)
+_MOST_ROWS = 5 * 10**7
+"""In all frames together, those included that frames share."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _KINDS = {str(kind.__struct_config__.tag) for kind in get_args(AnyLine)}
 _line = msgspec.json.Decoder(AnyLine).decode
@@ -116,8 +119,9 @@ def _header(line: AnyLine | None) -> CallBegan:
         raise ValueError(f"this recording has format {line.format}, but this version reads {FORMAT}.")
     if not _CALL_ID.fullmatch(line.call_id):
         raise ValueError("the call id is none: 1 to 128 of A-Z a-z 0-9 _ -")
-    if datetime.fromisoformat(line.started_at).tzinfo is None:
-        raise ValueError("started_at names no zone.")
+    started_at = datetime.fromisoformat(line.started_at)
+    if started_at.tzinfo is None or started_at.year not in _YEARS:
+        raise ValueError("started_at names no zone, or no year that can be.")
     return line
 
 
@@ -140,6 +144,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self._last: dict[str, list[Any]] = {}
+        self._told = 0
 
     def completed(self, line: FrameIn) -> FrameIn:
         if not isinstance(line.frame, dict):
@@ -149,6 +154,9 @@ class _Rows:
             known, new = self._last.get(name, []), fields.get(name, [])
             if not isinstance(new, list) or not 0 <= number <= len(known):
                 raise ValueError(f"it leaves out {number} elements of {name!r} that do not stand before it.")
+            self._told += number
+            if self._told > _MOST_ROWS:
+                raise ValueError("the rows of all frames together are more than a call has.")
             fields[name] = known[:number] + new
         lists = {name: value for name, value in fields.items() if isinstance(value, list)}
         self._last |= lists

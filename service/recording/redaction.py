@@ -4,7 +4,7 @@ What is left stays of the same kind (a date, a time, JSON), so that it can be pl
 
 1. Every digit, of any script, in words, arguments, results and fields that are not the protocol's own, becomes a 1.
 2. Every spoken number of one word becomes "one", wherever it stands: a long number comes in many frames, some of which
-   hold a single word of it. Known are those of English, German, Spanish and French.
+   hold a single word of it. Known are those of English, German, Spanish and French, in which numbers come in pairs.
 3. The protocol's own ids, moments and kinds stay, and so do names and e-mail addresses, without their digits.
 4. What a field's name calls a secret goes altogether, whether numbers are kept or not.
 """
@@ -19,12 +19,21 @@ import msgspec
 _LANGUAGES = {
     "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred nought",
-    "de": "null eins zwei zwo drei vier fünf sechs sieben acht neun zehn elf zwölf",
-    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez",
-    "fr": "zéro deux trois quatre cinq six sept huit neuf dix",
+    "de": "null eins zwei zwo drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn "
+    "siebzehn achtzehn neunzehn zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig hundert",
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve diez doce trece catorce quince dieciséis diecisiete "
+    "dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete "
+    "veintiocho veintinueve treinta cuarenta cincuenta sesenta setenta ochenta noventa cien ciento",
+    "fr": "zéro deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize vingt vingts "
+    "trente quarante cinquante soixante septante huitante nonante",
 }
-_SPOKEN = frozenset(" ".join(_LANGUAGES.values()).split())
-_BETWEEN = {"oh", "o", "double", "triple", "doppel"}
+_GERMAN_PAIRS = (
+    f"{one}und{ten}"
+    for one in "ein zwei drei vier fünf sechs sieben acht neun".split()
+    for ten in "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+)
+_SPOKEN = frozenset([*" ".join(_LANGUAGES.values()).split(), *_GERMAN_PAIRS])
+_BETWEEN = {"oh", "o", "double", "triple", "doppel", "once", "cent", "mille"}
 """Numbers only where one follows, at most so many characters later."""
 _NEAR = 3
 _WORD = re.compile(r"[^\W\d_]+")
@@ -110,13 +119,12 @@ def _walked(value: Any, *, is_own: bool, change: Callable[[str], str] | None) ->
 def _fields(fields: Mapping[str, Any], *, is_own: bool, change: Callable[[str], str] | None) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for name, value in fields.items():
-        is_plain = isinstance(value, str | int | float)
         key, is_secret, is_protocols = (_known if len(name) <= _USUAL else _judged)(name)
         if change is None:
             key = name
-        if is_plain and is_secret:
+        if is_secret and value is not None:
             told[key] = "…"
-        elif is_plain and is_own and is_protocols:
+        elif is_own and is_protocols and isinstance(value, str | int | float):
             told[key] = value
         else:
             told[key] = _walked(value, is_own=is_own and name in _OWN_PLACES, change=change)

@@ -49,7 +49,8 @@ class Writer:
         tape.close()
         if tape.lost:
             structlog.get_logger().warning("recording.incomplete", lines_lost=tape.lost, file=str(tape.path))
-        self.clean()
+        if self._folder.is_full:  # this one may go now
+            self.clean()
 
     def clean(self) -> None:
         """Remove what is too old or too much."""

@@ -34,7 +34,8 @@ def wishing(*calls: model_script.Call, lead_in: str = "", fault: model_script.Fa
 
     def script(chat: ChatRequest) -> model_script.Script:
         text = f"The answer is {chat.messages[-1].text[:200]}."
-        return model_script.Script(text, calls=calls, lead_in=lead_in, fault=fault)
+        wished = () if chat.brings_tool_result else calls
+        return model_script.Script(text, calls=wished, lead_in=lead_in, fault=fault)
 
     return script
 

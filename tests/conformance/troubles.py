@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.llm.records import AttemptRecord
 from service.simulator.model import StandInModel
@@ -28,6 +28,7 @@ from service.simulator.model_script import (
     WrongCalls,
     WrongType,
 )
+from service.simulator.model_spelling import ChatRequest
 from tests.conformance.receptionists import LINES, reception
 
 TEXT = "We open at nine. Do come by."
@@ -113,7 +114,12 @@ async def heard(troubles: Sequence[Trouble], *spare: str) -> list[Heard]:
     ill: dict[str, Script] = {}
     told: list[AttemptRecord] = []
     all_greeted = asyncio.Barrier(len(troubles))  # to start so many services takes its time, which nobody's answer has
-    async with StandInModel(lambda chat: ill.get(chat.model, Script(TEXT))) as model:
+
+    def script(chat: ChatRequest) -> Script:
+        wanted = ill.get(chat.model, Script(TEXT))
+        return replace(wanted, calls=()) if chat.brings_tool_result else wanted
+
+    async with StandInModel(script) as model:
 
         async def call(trouble: Trouble, *targets: str) -> Heard:
             async with reception(model, *targets) as desk, desk.line() as line:

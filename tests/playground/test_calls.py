@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from service.app import create_app
 from service.playground import visit
 from service.playground.call import PlaygroundCall
 from service.virtual.loop import run
-from tests.playground.pages import OURS, Page, opened, service
+from tests.playground.pages import DEVELOPMENT, OURS, Page, opened, service
 
 HOURS = "What are your opening hours?"
 
@@ -305,6 +307,39 @@ def test_a_page_that_goes_hangs_up_and_leaves_nothing_behind() -> None:
         assert len(process.app.state.watch.parts) == parts - 1
 
     with_page(play)
+
+
+class _Deaf:
+    """A page's end that takes what it is told."""
+
+    is_gone = False
+
+    def try_send(self, text: bytes) -> bool:
+        return bool(text)
+
+    async def room(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@pytest.mark.parametrize("model", ["own", "stand-in"])
+def test_a_page_that_goes_before_its_call_is_dialled_leaves_no_call_behind(model: str) -> None:
+    said = [
+        {"type": "websocket.receive", "text": json.dumps({"kind": "start", "model": model})},
+        {"type": "websocket.disconnect"},
+    ]
+
+    async def receive() -> Any:
+        return said.pop(0)
+
+    async def go() -> None:
+        async with service() as process:
+            stage = visit.Stage(["receptionist"], [], "/llm-websocket", "127.0.0.1", lambda _: create_app(DEVELOPMENT))
+            await asyncio.wait_for(visit.Visit(stage, process, _Deaf()).serve(receive), 5)
+
+    with capture_logs() as log:
+        played(go())
+    assert "line.opened" not in {line["event"] for line in log}
 
 
 def test_a_page_that_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from service.simulator import retell_steps as steps
-from service.simulator.scenario.judging import Failure
-from service.simulator.scenario.timeline import Settled, StepBegan, Timeline, Trouble, What
+from service.simulator.scenario.timeline import Failure, Settled, StepBegan, Timeline, Trouble, What
 
 MOST_ROWS = 200
 _WIDTHS = (30, 42, 34)

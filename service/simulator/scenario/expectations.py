@@ -6,6 +6,15 @@ from msgspec import Meta, Struct, field
 
 Texts = str | list[str]
 Outcome = Literal["completed", "interrupted", "superseded", "failed", "disconnected"]
+Reason = Literal[
+    "agent_hangup",
+    "user_hangup",
+    "call_transfer",
+    "error_llm_websocket_open",
+    "error_llm_websocket_lost_connection",
+    "error_llm_websocket_runtime",
+    "error_llm_websocket_corrupt_payload",
+]
 _Ms = Annotated[float, Meta(ge=0, le=86_400_000)]
 _Count = Annotated[int, Meta(ge=0, le=100_000)]
 
@@ -41,14 +50,17 @@ class Reply(Words, frozen=True):
     not_before_ms: Annotated[_Ms | None, Meta(description="The first words come no sooner.")] = None
     tools: Annotated[
         dict[str, dict[str, Any] | None],
-        Meta(description="Tools that are called, with arguments that they are called with; other ones may be there."),
+        Meta(
+            description="Tools that are called, with arguments that they are called with; other ones may be there. "
+            "They go well, unless `tool_results` says what they answer."
+        ),
     ] = field(default_factory=dict)
     tool_results: Annotated[dict[str, str], Meta(description="Words in what tools answer, by the tools' names.")] = (
         field(default_factory=dict)
     )
     no_tools: Annotated[bool | Texts, Meta(description="Tools that are not called; `true` for none at all.")] = False
     action: Annotated[
-        str | dict[str, str] | None,
+        Literal["end_call", "none"] | dict[Literal["transfer_number", "digit_to_press"], str] | None,
         Meta(
             description="What is done at its end: `end_call`, `none`, or `{transfer_number: …}`, `{digit_to_press: …}`."
         ),
@@ -70,7 +82,7 @@ class Reply(Words, frozen=True):
 class Call(Words, frozen=True):
     """What is expected of a call as a whole."""
 
-    ended: Annotated[str | None, Meta(description="Why it ended, as the platform spells it: `agent_hangup`, …")] = None
+    ended: Annotated[Reason | None, Meta(description="Why it ended, as the platform spells it.")] = None
     refused: Annotated[int | None, Meta(description="The HTTP status with which the line was refused.")] = None
     greetings: Annotated[_Count | None, Meta(description="How often the caller was greeted.")] = None
     turns: Annotated[_Count | None, Meta(description="How many answers were asked for, reminders among them.")] = None

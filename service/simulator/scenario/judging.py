@@ -1,12 +1,7 @@
-"""Says what of a scenario's expectations did not come true, in plain sentences.
-
-Two things are expected of every call, without being asked for: no rule of the platform is broken, stale words among
-them, and each turn ends in one final frame unless something newer overtook it.
-"""
+"""Says what of a scenario's expectations did not come true, in plain sentences."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,28 +9,13 @@ import msgspec
 from service.simulator import retell_steps as steps
 from service.simulator.scenario.answers import compiled
 from service.simulator.scenario.expectations import Call, Reply, Within, Words, is_within
+from service.simulator.scenario.promises import broken_promises, is_overtaken
 from service.simulator.scenario.reading import listed
 from service.simulator.scenario.script import Scenario
-from service.simulator.scenario.timeline import Expected, Settled, Timeline, Trouble
-
-LONGEST_TURN = 60.0
-"""Seconds after which the end of a call excuses no turn that was not answered."""
+from service.simulator.scenario.timeline import Expected, Failure, Settled, Timeline, Trouble
 
 _ROLES = {"user": "caller", "assistant": "agent", "tool": "tool", "system": "note"}
 Sentences = Iterator[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One thing that is not as expected. `turn_id` is where; None for the call as a whole."""
-
-    what: str
-    step: int | None = None
-    turn_id: int | None = None
-
-    def __str__(self) -> str:
-        where = f"step {self.step}: " if self.step else ""
-        return f"{where}{self.what}"
 
 
 def judged(scenario: Scenario, timeline: Timeline) -> list[Failure]:
@@ -44,45 +24,7 @@ def judged(scenario: Scenario, timeline: Timeline) -> list[Failure]:
     for expected in timeline.expected:
         found += [Failure(what, expected.number, expected.turn_id) for what in _reply(timeline, expected)]
     found += map(Failure, _call(timeline, scenario.expect))
-    return [*found, *_always(timeline, scenario.expect.rules_broken)]
-
-
-# What holds in each call.
-
-
-def _always(timeline: Timeline, allowed: list[str]) -> Iterator[Failure]:
-    missed = set(allowed)
-    for _, broken in timeline.of(steps.RuleBroken):
-        fitting = {pattern for pattern in allowed if compiled(pattern).search(broken.rule)}
-        missed -= fitting
-        if not fitting:
-            yield Failure(f"a rule of the platform is broken: {broken.rule}")
-    for pattern in sorted(missed):
-        yield Failure(f"no rule like {pattern!r} was broken")
-    yield from _finals(timeline)
-
-
-def _finals(timeline: Timeline) -> Iterator[Failure]:
-    """Each turn ends in one final frame, unless it is overtaken: then there may be one."""
-    finals = Counter(what.turn_id for _, what in timeline.of(steps.TurnFinished) if what.turn_id is not None)
-    for turn_id, count in finals.items():
-        if count > 1:
-            yield Failure(f"turn {turn_id} has {count} final frames, not one", turn_id=turn_id)
-    asked = [what.turn_id for _, what in timeline.of(steps.TurnAsked)]
-    for turn_id in asked:
-        if not finals[turn_id] and not _is_overtaken(timeline, turn_id):
-            yield Failure(f"turn {turn_id} has no final frame, and nothing newer overtook it", turn_id=turn_id)
-
-
-def _is_overtaken(timeline: Timeline, turn_id: int) -> bool:
-    """By a newer request, an interjection, another line, the caller's next words, or the end of the call."""
-    begin, end = timeline.span(turn_id)
-    if end < float("inf"):
-        return True
-    if any(begin < at < begin + LONGEST_TURN for at, _ in timeline.of(steps.CallEnded)):
-        return True
-    lines = any(at > begin for kind in (steps.Redial, steps.LineOpened) for at, _ in timeline.of(kind))
-    return lines or any(at > begin and what.turn_id is None for at, what in timeline.of(steps.ChunkArrived))
+    return [*found, *broken_promises(scenario, timeline)]
 
 
 # Of one answer.
@@ -114,7 +56,7 @@ def _words(said: str, words: Words, who: str) -> Sentences:
             yield f"{who} should contain {_quoted(text)}, but is {_quoted(plain)}"
     for pattern in listed(words.matches):
         if not compiled(pattern).search(plain):
-            yield f"{who} should match {pattern!r}, but is {_quoted(plain)}"
+            yield f"{who} should match /{pattern}/, but is {_quoted(plain)}"
     for text in listed(words.absent):
         if " ".join(text.split()).casefold() in plain.casefold():
             yield f"{who} should not contain {_quoted(text)}, but is {_quoted(plain)}"
@@ -156,14 +98,21 @@ def _tools(timeline: Timeline, turn_id: int, reply: Reply) -> Sentences:
     begin, end = timeline.span(turn_id)
     calls = [what for at, what in timeline.of(steps.ToolCalled) if begin <= at < end]
     names = {what.tool_call_id: what.name for what in calls}
+    is_over = bool(timeline.of_turn(steps.TurnFinished, turn_id))
+    answers = [what for _, what in timeline.of(steps.ToolAnswered) if what.tool_call_id in names]
     for name, arguments in reply.tools.items():
         given = [_json(what.arguments) for what in calls if what.name == name]
+        answered = [what for what in answers if names[what.tool_call_id] == name]
         if not given:
             yield f"the tool {name} was not called; {_list('called were', [what.name for what in calls])}"
         elif arguments and not any(is_within(arguments, each) for each in given):
             yield f"{name} was called with {_spelt(given)}, not with {_spelt(arguments)}"
+        elif (
+            is_over and name not in reply.tool_results and answered and not any(what.is_successful for what in answered)
+        ):
+            yield f"{name} failed: {_quoted(answered[0].content)} (if that is right, say so in `tool_results`)"
     for name, text in reply.tool_results.items():
-        results = [what.content for at, what in timeline.of(steps.ToolAnswered) if names.get(what.tool_call_id) == name]
+        results = [what.content for what in answers if names[what.tool_call_id] == name]
         if not any(text.casefold() in result.casefold() for result in results):
             yield f"{name} should have answered {_quoted(text)}; {_list('it answered', results)}"
     unwanted = set(names.values()) if reply.no_tools is True else set(listed(reply.no_tools)) & set(names.values())
@@ -185,9 +134,9 @@ def _action(timeline: Timeline, turn_id: int, reply: Reply) -> Sentences:
 
 def _kind(timeline: Timeline, turn_id: int, reply: Reply) -> Sentences:
     if reply.overtaken is not None:
-        is_overtaken = not timeline.of_turn(steps.TurnFinished, turn_id) and _is_overtaken(timeline, turn_id)
-        if is_overtaken != reply.overtaken:
-            yield "it was overtaken by something newer" if is_overtaken else "nothing overtook it"
+        is_gone = not timeline.of_turn(steps.TurnFinished, turn_id) and is_overtaken(timeline, turn_id)
+        if is_gone != reply.overtaken:
+            yield "it was overtaken by something newer" if is_gone else "nothing overtook it"
     if reply.reminder is not None:
         asked = timeline.of_turn(steps.TurnAsked, turn_id)
         if (bool(asked) and asked[0].is_reminder) != reply.reminder:

@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path as File
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,12 +19,27 @@ from service.simulator.scenario.script import Scenario
 LARGEST = 1_000_000
 """Bytes of a file."""
 
+MOST = 20
+"""Mistakes of a file that are told."""
+
+OLDEST, NEWEST = 1971, 9000
+
 _STEPS: dict[str, type[script.Step]] = {str(kind.__struct_config__.tag): kind for kind in get_args(script.AnyStep)}
 _ALONE = ("hang_up", "drop", "remind", "listen")
 """Steps that may stand as a word."""
 
 _HINTS = get_type_hints(Scenario, include_extras=True)
-_AT = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
+_AT = re.compile(r" - at (?:`key` in )?`\$([^`]*)`$")
+_KINDS = {
+    "str": "text",
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "`true` or `false`",
+    "object": "a mapping",
+    "array": "a list",
+    "datetime": "a date and time, such as 2026-03-02T15:00:00+01:00,",
+}
+_KIND = re.compile("`((?:[a-z]+(?: \\| )?)+)`")
 _PLACE = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
 
@@ -63,7 +78,9 @@ def read_scenario(file: File) -> Scenario:
         raise BrokenScenario([Mistake(file, 1, f"it cannot be read: {error.strerror}")]) from error
     scenario, mistakes = _taken(parse(text))
     if mistakes or scenario is None:
-        raise BrokenScenario([Mistake(file, line, what) for line, what in sorted(set(mistakes))])
+        found = [Mistake(file, line, what) for line, what in sorted(set(mistakes))]
+        more = [Mistake(file, found[MOST].line, f"… and {len(found) - MOST} more")] if len(found) > MOST else []
+        raise BrokenScenario([*found[:MOST], *more])
     return scenario if scenario.name else msgspec.structs.replace(scenario, name=file.stem.replace("-", " "))
 
 
@@ -152,7 +169,15 @@ def _told(tree: Tree, message: str, value: Any, path: Path, kind: Any) -> tuple[
     where = f"`{place[-1]}`" if place and isinstance(place[-1], str) else "this"
     is_odd = what.startswith("Expected `str`") and isinstance(value, int | float | bool)
     remedy = f'; put it into quotes: "{_spelt(value)}"' if is_odd else ""
-    return tree.line_of(place), f"{where}: {what[:1].lower()}{what[1:]}{remedy}"
+    if wrong := re.match(r"Invalid enum value (.*)", what):
+        word, known = wrong[1].strip("'").lower(), [_spelt(each) for each in _literals(_hint_at(kind, inner))]
+        return tree.line_of((*place, word)), f"{where}: `{word}` is none of {', '.join(known)}{_close(word, known)}"
+    plain = _KIND.sub(_kinds, what).replace("Invalid RFC3339 encoded datetime", f"Expected {_KINDS['datetime']}")
+    return tree.line_of(place), f"{where}: {plain[:1].lower()}{plain[1:].rstrip(',')}{remedy}"
+
+
+def _kinds(found: re.Match[str]) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in found[1].split(" | ") if kind != "null")
 
 
 def _places(spelt: str, value: Any) -> list[str | int]:
@@ -171,12 +196,24 @@ def _places(spelt: str, value: Any) -> list[str | int]:
 
 
 def _fields(kind: Any, inner: list[str | int]) -> list[str]:
-    """The fields of the struct that stands at this place of a struct."""
+    """The fields of the struct that stands at this place."""
+    return [name for struct in [*_structs(_hint_at(kind, inner))][:1] for name in struct.__struct_fields__]
+
+
+def _hint_at(kind: Any, inner: list[str | int]) -> Any:
+    """What may stand at this place; of a list or a mapping, what may stand in it."""
     for name in inner:
-        hints = get_type_hints(kind, include_extras=True) if isinstance(kind, type) else {}
-        kind = next(iter(_structs(hints.get(str(name)) if isinstance(name, str) else kind)), None)
-    structs = list(_structs(kind))
-    return list(structs[0].__struct_fields__) if structs else []
+        hints = [get_type_hints(struct, include_extras=True) for struct in _structs(kind)]
+        kind = next((each[str(name)] for each in hints if name in each), kind)
+    return kind
+
+
+def _literals(hint: Any) -> Iterator[object]:
+    for part in get_args(hint):
+        if get_origin(hint) is Literal:
+            yield part
+        else:
+            yield from _literals(part)
 
 
 def _structs(hint: Any) -> Iterator[type[msgspec.Struct]]:
@@ -200,6 +237,8 @@ def _spelt(value: object) -> str:
 
 def _told_apart(tree: Tree, scenario: Scenario) -> Iterator[tuple[int, str]]:
     yield from _patterns(tree, ("expect",), scenario.expect)
+    if not OLDEST <= scenario.now.year <= NEWEST:
+        yield tree.line_of(("now",)), f"`now`: expected a year from {OLDEST} to {NEWEST}"
     yield from _model(tree, ("model",), scenario.model)
     for pattern in scenario.expect.rules_broken:
         yield from _because(tree, ("expect", "rules_broken"), compiled, pattern)
@@ -213,15 +252,31 @@ def _told_apart(tree: Tree, scenario: Scenario) -> Iterator[tuple[int, str]]:
             case script.Frame():
                 yield from _because(tree, (*path, "frame"), script.Frame.spelt, step)
             case script.Listen(listen=Reply() as reply):
-                yield from _patterns(tree, (*path, "listen"), reply)
+                yield from _reply(tree, (*path, "listen"), reply)
             case script.Asking(expect=Reply() as reply):
-                yield from _patterns(tree, (*path, "expect"), reply)
+                yield from _reply(tree, (*path, "expect"), reply)
             case _:
                 pass
+        if isinstance(step, script.Say) and any(count >= len(step.say.split()) for count in step.asked_early_after):
+            yield (
+                tree.line_of((*path, "asked_early_after")),
+                "what is said has no more words than that",
+            )
+
+
+def _reply(tree: Tree, path: Path, reply: Reply) -> Iterator[tuple[int, str]]:
+    yield from _patterns(tree, path, reply)
+    for at, row in enumerate(reply.history):
+        if len(row) != 1:
+            yield tree.line_of((*path, "history", at)), "a row has one speaker: `- caller: …`, then `- agent: …`"
 
 
 def _model(tree: Tree, path: Path, model: script.Model | str) -> Iterator[tuple[int, str]]:
-    return iter(()) if isinstance(model, str) else _because(tree, path, Answers, model)
+    if isinstance(model, str):
+        return
+    yield from _because(tree, path, Answers, msgspec.structs.replace(model, answers=[]))
+    for at, answer in enumerate(model.answers):
+        yield from _because(tree, (*path, "answers", at), Answers, script.Model(answers=[answer]))
 
 
 def _patterns(tree: Tree, path: Path, words: Words) -> Iterator[tuple[int, str]]:

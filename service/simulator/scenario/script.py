@@ -183,7 +183,10 @@ class Frame(Step, frozen=True, kw_only=True, tag="frame"):
         if not isinstance(self.frame, str):
             more = {"padding": "x" * self.padding} if self.padding else {}
             return json.encode({**self.frame, **more}).decode()
-        return bytes.fromhex(self.frame) if self.spelt_in == "hex" else self.frame
+        try:
+            return bytes.fromhex(self.frame) if self.spelt_in == "hex" else self.frame
+        except ValueError:
+            raise ValueError("`hex` is for pairs of the digits 0-9 and a-f, such as `00ff`") from None
 
 
 class Webhook(Step, frozen=True, kw_only=True, tag="webhook"):
@@ -255,7 +258,7 @@ class Scenario(Part, frozen=True):
         dict[str, str | float | bool], Meta(description="Settings of the service, by their variables: `CUEBOX_…`.")
     ] = field(default_factory=dict)
     environment: Annotated[
-        dict[str, str],
+        dict[Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$")], Annotated[str, Meta(pattern=r"^[^\x00]*$")]],
         Meta(description="Variables that the agent's tools read. `{folder}` is an empty folder, gone afterwards."),
     ] = field(default_factory=dict)
     processes: Annotated[int, Meta(ge=1, le=8, description="How many of the service there are.")] = 1
@@ -270,7 +273,11 @@ class Scenario(Part, frozen=True):
         ),
     ] = field(default_factory=dict)
     path: Annotated[
-        str, Meta(description="Where it dials, instead of where the service takes calls; `{call_id}` is the call's.")
+        str,
+        Meta(
+            pattern="^(/.*)?$",
+            description="Where it dials, instead of where the service takes calls; `{call_id}` is the call's.",
+        ),
     ] = ""
     headers: Annotated[dict[str, str], Meta(description="Sent when it dials.")] = field(default_factory=dict)
     model: Annotated[

@@ -12,9 +12,8 @@ from msgspec import Struct
 
 from service.simulator import retell_steps as steps
 from service.simulator.scenario.drawing import drawn
-from service.simulator.scenario.judging import Failure
 from service.simulator.scenario.script import Scenario
-from service.simulator.scenario.timeline import Settled, Timeline
+from service.simulator.scenario.timeline import Failure, Settled, Timeline
 
 
 class PlayedTurn(Struct, frozen=True, omit_defaults=True):

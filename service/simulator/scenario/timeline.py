@@ -46,6 +46,19 @@ class Expected:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that is not as expected. `turn_id` is where; None for the call as a whole."""
+
+    what: str
+    step: int | None = None
+    turn_id: int | None = None
+
+    def __str__(self) -> str:
+        where = f"step {self.step}: " if self.step else ""
+        return f"{where}{self.what}"
+
+
 What = Step | StepBegan | Settled | Trouble
 
 
