@@ -5,6 +5,7 @@ import logging
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,9 @@ from service.simulator.scenario.reading import BrokenScenario, Mistake, read_sce
 from service.simulator.scenario.script import Model, Scenario, Webhook, Which
 from service.simulator.scenario.telling import Played, played
 from service.simulator.scenario.timeline import Settled, Timeline
-from service.virtual.loop import draw_anew, run
+from service.virtual.loop import Deadlock, TasksLeft, draw_anew, run
 from service.virtual.process import Process
+from service.virtual.watchdog import Endless, no_longer_than
 from service.world import WEBHOOK_KEY, World, settings_of_world, world
 
 _NO_AUTHORITIES = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "/nonexistent"}
@@ -39,6 +41,9 @@ _NO_AUTHORITIES = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "/nonexistent"}
 
 WARM_UP = 1.0
 """Seconds that a world has before its call: what is read and imported then differs from the first to the second."""
+
+LONGEST = 4.0
+"""Seconds of this machine for one call, which takes a tenth of one."""
 
 UNSTEADY = "a tool or a hook draws lots, reads the clock of the machine, or keeps something from call to call"
 
@@ -77,9 +82,22 @@ def _once(scenario: Scenario, file: Path, cache: str | None, *, keeps_log: bool)
         timeline = play(scenario, file, cache)
     except SettingsError:
         raise
-    except Exception as error:  # noqa: BLE001  a world that fails is a scenario that failed
-        return Played(str(file), scenario.name, (f"the world of the call failed: {_innermost(error)!r}",))
+    except (Exception, Endless) as error:  # noqa: BLE001  a world that fails is a scenario that failed
+        return Played(str(file), scenario.name, (f"the world of the call failed: {_sentence(_innermost(error))}",))
     return played(file, scenario, timeline, judged(scenario, timeline), keeps_log=keeps_log)
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case Endless():
+            return f"{error}. Does a tool or a hook go round and round, sleep as `time.sleep` does, or ask a server?"
+        case Deadlock():
+            return "everybody waits for something that nobody will do. Does a tool or a hook wait without a timeout?"
+        case TasksLeft():
+            return f"{error}. End what a tool or a hook begins in `after_call`."
+        case _:
+            last = traceback.extract_tb(error.__traceback__)[-1:]
+            return f"{error!r}{''.join(f', raised at {each.filename}:{each.lineno}' for each in last)}"
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -99,7 +117,8 @@ def play(scenario: Scenario, file: Path, cache: str | None = None) -> Timeline:
             settings = settings_of(scenario, agent)
             settings = structs.replace(settings, cache_dir=settings.cache_dir or cache)
             starts = scenario.now - timedelta(seconds=WARM_UP)
-            timeline = run(_in_a_world(scenario, settings), starts=starts, seed=scenario.seed)
+            with no_longer_than(LONGEST):
+                timeline = run(_in_a_world(scenario, settings), starts=starts, seed=scenario.seed)
     timeline.log, timeline.is_inside_known = log, True
     return timeline
 

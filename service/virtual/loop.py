@@ -31,6 +31,10 @@ class Deadlock(Exception):
     """Every task waits, and no timer will wake one."""
 
 
+class TasksLeft(Exception):
+    """A world is over, and tasks of it are not. The message says which."""
+
+
 class _Jumping(selectors.DefaultSelector):
     now = 0.0
 
@@ -105,7 +109,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(world: Coroutine[Any, Any, T], *, starts: datetime | None = None, seed: int | None = None) -> T:
-    """Run it in virtual time. Raises Deadlock, and AssertionError for a task that it left behind.
+    """Run it in virtual time. Raises Deadlock, and TasksLeft for a task that it left behind.
 
     With `starts`, the wall clock of the whole process shows that moment at 0 and goes on with the loop's; with `seed`,
     what `random`, `secrets` and `uuid` draw is the same each time.
@@ -151,8 +155,15 @@ def _run(make_loop: Callable[[], VirtualLoop], world: Coroutine[Any, Any, T]) ->
         return runner.run(_alone(world))
 
 
+def _told(task: "asyncio.Task[Any]") -> str:
+    frame = next(iter(task.get_stack(limit=1)), None)
+    where = f" at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+    return f"{getattr(task.get_coro(), '__qualname__', task.get_name())}{where}"
+
+
 async def _alone(world: Coroutine[Any, Any, T]) -> T:
     result = await world
     left = asyncio.all_tasks() - {asyncio.current_task()}
-    assert not left, f"tasks were left: {left}"  # noqa: S101  a fault of the world's own
+    if left:
+        raise TasksLeft(f"tasks were left: {', '.join(sorted(map(_told, left)))}")
     return result

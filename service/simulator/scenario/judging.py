@@ -102,14 +102,12 @@ def _tools(timeline: Timeline, turn_id: int, reply: Reply) -> Sentences:
     answers = [what for _, what in timeline.of(steps.ToolAnswered) if what.tool_call_id in names]
     for name, arguments in reply.tools.items():
         given = [_json(what.arguments) for what in calls if what.name == name]
-        answered = [what for what in answers if names[what.tool_call_id] == name]
+        answered = [what for what in answers if is_over and names[what.tool_call_id] == name]
         if not given:
             yield f"the tool {name} was not called; {_list('called were', [what.name for what in calls])}"
         elif arguments and not any(is_within(arguments, each) for each in given):
             yield f"{name} was called with {_spelt(given)}, not with {_spelt(arguments)}"
-        elif (
-            is_over and name not in reply.tool_results and answered and not any(what.is_successful for what in answered)
-        ):
+        elif name not in reply.tool_results and answered and not any(what.is_successful for what in answered):
             yield f"{name} failed: {_quoted(answered[0].content)} (if that is right, say so in `tool_results`)"
     for name, text in reply.tool_results.items():
         results = [what.content for what in answers if names[what.tool_call_id] == name]

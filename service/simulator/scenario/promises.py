@@ -75,17 +75,18 @@ def is_overtaken(timeline: Timeline, turn_id: int) -> bool:
 
 
 def _stale(timeline: Timeline) -> Iterator[Failure]:
-    """The platform says nothing of words for an older turn when the service did not show that it read the newer one."""
+    """The platform takes no offence at an older turn's words when the service did not show that it read the newer one."""
     newest, asked_at = 0, 0.0
     for at, what in timeline.moments:
-        if isinstance(what, steps.TurnAsked):
-            newest, asked_at = what.turn_id, at
-        elif isinstance(what, steps.ResponseDropped) and what.turn_id is not None and what.turn_id < newest:
-            if (after := at - asked_at) > AT_ONCE:
-                yield Failure(
-                    f"turn {what.turn_id} went on {after:.2f} s after turn {newest} was asked", turn_id=newest
-                )
+        match what:
+            case steps.TurnAsked(turn_id=newest):
+                asked_at = at
+            case steps.ResponseDropped(turn_id=int() as old) if old < newest and at > asked_at + AT_ONCE:
+                after = f"{at - asked_at:.2f} s after turn {newest} was asked"
+                yield Failure(f"turn {old} went on, {after}", turn_id=newest)
                 return
+            case _:
+                pass
 
 
 def _silences(timeline: Timeline) -> Iterator[Failure]:
