@@ -21,6 +21,7 @@ from service.environment import unknown_variables, variable_of
 from service.llm import model
 from service.llm.records import AttemptRecord
 from service.settings import Settings, SettingsError
+from service.telemetry import prices_of
 
 _GREETING = Turn("check", 0, 0, Prompt.GREETING)
 _ANSWER = Turn("check", 1, 1, Prompt.CALLER_SPOKE, (Utterance(Speaker.CALLER, "Hello, can you hear me?"),))
@@ -30,6 +31,7 @@ _NUMBER = {"type": "object", "properties": {"number": {"type": "integer"}}}
 _CLOSED = {"required": ["number"], "additionalProperties": False}
 _TOOLS = model.Toolset((model.ToolSpec("note_number", "Note a number.", _NUMBER | _CLOSED),))
 
+_NO_PRICE = "CUEBOX_MAX_CALL_DOLLARS does not hold it; add it in a table of your own (CUEBOX_PRICES)"
 _REMEDIES: dict[type[Exception], str] = {
     model.KeyRejected: "the endpoint does not take the key: look at its variable, and whether it may use this model",
     model.RequestRejected: "the endpoint does not take the request: look at the model's name, its address and options",
@@ -68,6 +70,8 @@ async def findings(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
     choice = choice_of(settings)
     for sentence in [*unknown_variables(environ), *_oddities(settings, access)]:
         yield Finding(Verdict.ODD, "setting", sentence)
+    for model_name in _unpriced(settings, choice):
+        yield Finding(Verdict.ODD, "price", f"{model_name} has none in the table: {_NO_PRICE}")
     for name in choice.names:
         is_mute = name in choice.without_model
         yield Finding(Verdict.ODD if is_mute else Verdict.GOOD, "agent", _told_of(name, choice, settings))
@@ -92,6 +96,12 @@ def _oddities(settings: Settings, access: Access) -> Iterator[str]:
         yield "RETELL_API_KEY is not set: webhooks are answered 401, and only closed lines tell that a call is over."
     if settings.is_traced and not (find_spec("opentelemetry") and find_spec("opentelemetry.sdk")):
         yield "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need one more package: pip install 'cuebox[otel]'"
+
+
+def _unpriced(settings: Settings, choice: Choice) -> list[str]:
+    """The models whose spend nobody can count."""
+    known = prices_of(settings)
+    return sorted({model_name for _, model_name in choice.targets if model_name not in known})
 
 
 def _told_of(name: str, choice: Choice, settings: Settings) -> str:

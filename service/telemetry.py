@@ -60,7 +60,7 @@ def create_telemetry(
     metrics = _metrics(settings, voice, loop, agents, targets, tools=tools) if settings.metrics_port else None
     spans, tracer = _traces(settings, next(iter(agents)), providers, metrics) if settings.is_traced else (None, None)
     trace_of_call = (lambda _: None) if tracer is None else tracer.trace_of_call
-    prices = _prices(settings)
+    prices = prices_of(settings)
     log = CallLog(
         voice.assumption_broken_by, log_content=settings.log_content, trace_of_call=trace_of_call, prices=prices
     )
@@ -142,7 +142,7 @@ def serve_metrics(metrics: "Metrics | None", settings: Settings) -> Callable[[],
         ) from error
 
 
-def _prices(settings: Settings) -> dict[str, Price]:
+def prices_of(settings: Settings) -> dict[str, Price]:
     try:
         return read_prices(TABLE if settings.prices is None else Path(settings.prices))
     except (ValueError, OSError) as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from service import checkup
 from service.checkup import Verdict, findings
@@ -77,3 +78,10 @@ async def test_a_service_that_anybody_may_call_is_told_and_one_that_cannot_start
     assert oddity.startswith("CUEBOX_OPEN is on")
     with pytest.raises(SettingsError, match="so anybody could call"):
         await told(Settings(agent="dummy", host="0.0.0.0"))  # noqa: S104
+
+
+async def test_a_model_without_a_price_is_told_because_no_limit_of_dollars_holds_it() -> None:
+    known = Settings(openai_api_key="k", openai_base_url="http://127.0.0.1:9/v1", turn_budget=0.1)
+    assert [text for _, subject, text in await told(known) if subject == "price"] == []
+    (odd,) = [text for _, subject, text in await told(structs.replace(known, model="own-model")) if subject == "price"]
+    assert odd.startswith("own-model has none in the table: CUEBOX_MAX_CALL_DOLLARS does not hold it")

@@ -72,11 +72,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
-    async def create_connection(self, protocol_factory, host=None, port=None, **_options):  # type: ignore[no-untyped-def]  # noqa: ANN001,ANN003,ANN201  as asyncio's
+    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_more: Any) -> Any:
         """Connect to what serves in this world. Raises ConnectionRefusedError where nothing does."""
         return await self.network.connect(protocol_factory, str(host), int(port))
 
-    async def create_server(self, protocol_factory, host=None, port=None, **_options):  # type: ignore[no-untyped-def]  # noqa: ANN001,ANN003,ANN201  as asyncio's
+    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_options: Any) -> Any:
         return self.network.serve(protocol_factory, str(host), int(port or 0))
 
     def run_in_executor(self, executor, func, *args):  # type: ignore[no-untyped-def,override]  # noqa: ANN001,ANN002,ANN201,ARG002  as asyncio's
