@@ -50,15 +50,7 @@ _LARGEST = 2**20
     metavar="FILE",
     help="Write what changed to FILE, too.",
 )
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="FILE",
-    help="Write a page: what changed, and how the calls go now.",
-)
-def replay(
-    files: Sequence[Path], *, agent: str | None, model: str, tools: str, as_json: Path | None, report: Path | None
-) -> None:
+def replay(files: Sequence[Path], *, agent: str | None, model: str, tools: str, as_json: Path | None) -> None:
     """Play recorded calls again, with the agent as it is now, and tell what changed, turn by turn.
 
     The platform's frames come at the moments at which they came. The model answers each question of a turn as it did
@@ -73,12 +65,11 @@ def replay(
     Examples:
       cuebox replay recordings/20260302T090000-call_1.jsonl
       cuebox replay recordings --json changes.json         every call that is there
-      cuebox replay recordings --agent practice --report changes.html
+      cuebox replay recordings --agent practice
       cuebox replay recordings/20260302T090000-call_1.jsonl --model live
     """
     from msgspec import json
     from rich.console import Console
-    from structlog.processors import TimeStamper, add_log_level
     from structlog.testing import capture_logs
 
     from service.observability.logs import configure_logs
@@ -90,12 +81,10 @@ def replay(
     console, replays = Console(highlight=False), []
     play = partial(played_again, agent=agent, is_live=model == "live", runs_tools=tools == "live")
     try:
-        with capture_logs([add_log_level, TimeStamper(fmt="iso", utc=True)]) as log:
+        with capture_logs():
             for file in _all_of(files):
                 replays.append(play(file, read_recording(file)))
                 telling.tell(replays[-1], console)
-        if report is not None:
-            report.write_text(telling.page_of(replays, log), encoding="utf-8")
         if as_json is not None:
             as_json.write_bytes(json.format(json.encode([telling.as_json(each) for each in replays])) + b"\n")
     except (BrokenRecording, SettingsError, OSError) as error:
@@ -153,10 +142,10 @@ def _settings(then: "Recording", agent: str, place: str, *, is_live: bool) -> "S
     from msgspec import structs
 
     from service.environment import read_settings
+    from service.recording.lines import WISHES
     from service.world import settings_of_world
 
-    known = ("retell_auto_reconnect", "retell_call_details", "retell_transcript_with_tool_calls")
-    wishes: dict[str, Any] = {name: wish for name, wish in then.began.wishes.items() if name in known}
+    wishes: dict[str, Any] = {name: wish for name, wish in then.began.wishes.items() if name in WISHES}
     kept = {"record_dir": place, "record_numbers": not then.began.is_redacted}
     bounds = {"record_max_mb": 1e6, "record_days": 1e5, "caller_calls_per_hour": 0, "caller_turns_per_hour": 0}
     changes: dict[str, Any] = {**wishes, **kept, **bounds, "agent": agent, "otlp_endpoint": None}
@@ -210,6 +199,7 @@ class _Player:
     recording: "Recording"
     is_live: bool
     lines: "dict[int, Connection]" = field(default_factory=dict)
+    refusal: str = ""
 
     async def play(self, began: Callable[[float], None]) -> None:
         """To its end. `began` is told the moment at which the call begins. Raises OSError when it is refused."""
@@ -224,6 +214,8 @@ class _Player:
                     await step()
             for line in self.lines.values():
                 line.abort()
+        if self.refusal:
+            raise OSError(f"The call was not taken: {self.refusal}")
 
     def _step(
         self, entry: "Happening", process: "Process", reading: asyncio.TaskGroup
@@ -249,7 +241,8 @@ class _Player:
         try:
             connection = await process.dial(f"/llm-websocket/{self.recording.began.call_id}")
         except Refused as refused:
-            raise OSError(f"The call was not taken: {refused}") from refused
+            self.refusal = str(refused)
+            return
         self.lines[line] = connection
         reading.create_task(_read(connection))
 

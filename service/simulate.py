@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from service.simulator.scenario.reading import BrokenScenario
     from service.simulator.scenario.telling import Played
 
@@ -36,7 +38,7 @@ def simulate(
     PATHS are files or folders of them. Each is played in a world of its own, in virtual time: the real service and
     agent, a stand-in for the model, and a clock that jumps. So it takes no time, and goes the same way each time.
 
-    Exit code 0: all passed; 1: some failed; 2: a file is broken.
+    Exit code 0: all passed; 1: some failed, or all had to be skipped; 2: a file is broken.
 
     \b
     Examples:
@@ -99,7 +101,9 @@ def _simulate(
             place.write_bytes(written(results, took))
     if report is not None:
         report.write_text(_page(results, took), encoding="utf-8")
-    return 2 if broken_ones else 1 if any(each.failures for each in results) else 0
+    if broken_ones:
+        return 2
+    return 1 if any(each.failures for each in results) or all(each.skipped for each in results) else 0
 
 
 def _files_of(paths: Sequence[Path], wanted: str | None) -> list[Path]:
@@ -149,21 +153,49 @@ def _shared_out(
         yield from map(play, files)
         return
     import multiprocessing
+    import signal
     from concurrent.futures import ProcessPoolExecutor
 
     first, *others = files
     yield play(first)  # the processes made now have imported and read by then what each of them needs
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(jobs, len(files)), context) as pool:
-        yield from pool.map(play, others)
+    pool = ProcessPoolExecutor(min(jobs, len(files)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        playing = [pool.submit(play, file) for file in others]
+        yield from map(_came_of, others, playing)
+    finally:  # when it was interrupted, too: then what is being played is not waited for
+        for process in [] if sys.exception() is None else multiprocessing.active_children():
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-def _played_there(files: Sequence[Path], url: str, repeat: int, jobs: int | None) -> "list[Played | BrokenScenario]":
+def _came_of(file: Path, playing: "Future[Played | BrokenScenario]") -> "Played | BrokenScenario":
+    from concurrent.futures.process import BrokenProcessPool
+
+    from service.simulator.scenario.telling import Played
+
+    try:
+        return playing.result()
+    except BrokenProcessPool:
+        told = f"a process died that played calls: try it alone, cuebox simulate {file}"
+        return Played(str(file), file.stem.replace("-", " "), (told,))
+
+
+def _played_there(
+    files: Sequence[Path], url: str, repeat: int, jobs: int | None
+) -> "Iterator[Played | BrokenScenario]":
     import asyncio
 
     from service.simulator.scenario.calling import played_over
 
-    return [*asyncio.run(played_over(files, url, repeat=repeat, at_once=jobs or 4))]
+    results = played_over(files, url, repeat=repeat, at_once=jobs or 4)
+
+    async def following() -> "Played | BrokenScenario | None":
+        return await anext(results, None)
+
+    with asyncio.Runner() as runner:  # told one by one: in real time they take their time
+        while (each := runner.run(following())) is not None:
+            yield each
 
 
 def _page(results: "Iterable[Played]", took: float) -> str:
@@ -171,7 +203,7 @@ def _page(results: "Iterable[Played]", took: float) -> str:
     from service.reporting.log_lines import facts_of
     from service.reporting.page import page
 
-    results = list(results)
+    results = sorted(results, key=lambda each: (not each.failures, each.is_passed))
     rows = [
         (each.name, "skipped" if each.skipped else "failed" if each.failures else "passed", "; ".join(each.failures))
         for each in results

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from service.agents.library import SHIPPED
 from service.conversation.call import TurnRecord
-from service.environment import read_settings, unknown_variables
+from service.environment import read_settings, unknown_variables, variable_of
 from service.observability.watch import Part, SeenTurn
 from service.settings import Settings, SettingsError
 from service.simulator.line import Dial, epoch_of_loop
@@ -42,7 +42,7 @@ _NO_AUTHORITIES = {"SSL_CERT_FILE": "", "SSL_CERT_DIR": "/nonexistent"}
 WARM_UP = 1.0
 """Seconds that a world has before its call: what is read and imported then differs from the first to the second."""
 
-LONGEST = 4.0
+LONGEST = 60.0
 """Seconds of this machine for one call, which takes a tenth of one."""
 
 UNSTEADY = "a tool or a hook draws lots, reads the clock of the machine, or keeps something from call to call"
@@ -132,8 +132,9 @@ def settings_of(scenario: Scenario, agent: Mapping[str, str]) -> Settings:
         name: str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else value
         for name, value in scenario.settings.items()
     }
-    for sentence in unknown_variables(given):
-        raise SettingsError(sentence)
+    known = {variable_of(field) for field in Settings.__struct_fields__}
+    for sentence in (*unknown_variables(given), *(f"{name} is not a setting." for name in given if name not in known)):
+        raise SettingsError(f"{sentence} What tools read stands under `environment`.")
     asked = read_settings({**agent, **given})
     calm = settings_of_world(asked, has_model=scenario.model != "none")
     return structs.replace(calm, path_secret=asked.path_secret, allowed_ips=asked.allowed_ips)

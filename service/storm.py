@@ -106,8 +106,13 @@ def _manners(settings: "Settings") -> "Manners":
         raise SettingsError(f"A storm calls one agent that is made of a folder, and {settings.agent!r} is none.")
     script = folder.script
     languages = (script.lines, *script.lines.by_language.values())
-    holds = {line for lines in languages for line in lines.hold} | {tool.hold for tool in folder.tools if tool.hold}
-    return Manners(script.deadlines, settings.turn_budget, frozenset(holds))
+    return Manners(
+        script.deadlines,
+        settings.turn_budget,
+        frozenset(line for lines in languages for line in lines.hold),
+        frozenset(tool.hold for tool in folder.tools if tool.hold),
+        None if folder.rescue is None else folder.rescue.transfer,
+    )
 
 
 # Many episodes.

@@ -143,6 +143,7 @@ def serve_metrics(metrics: "Metrics | None", settings: Settings) -> Callable[[],
 
 
 def prices_of(settings: Settings) -> dict[str, Price]:
+    """What models cost, by their names: of the table that comes along, or the operator's own. Raises SettingsError."""
     try:
         return read_prices(TABLE if settings.prices is None else Path(settings.prices))
     except (ValueError, OSError) as error:

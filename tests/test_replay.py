@@ -22,6 +22,7 @@ from service.simulator.line import SimulatedLine
 from service.simulator.model import StandInModel
 from service.simulator.model_script import Call, Cut, HangAfterRole, Script
 from service.simulator.retell import RetellCall
+from service.virtual.process import Process, Refused
 from tests.agents.folders import written
 from tests.recording.calls import GREETING, TOOLS, Caller, bakery, one_question, recorded
 
@@ -161,17 +162,6 @@ def test_a_prompt_that_changed_is_told_of_though_the_model_is_not_asked_anew(
     assert "the agent's files changed, but its model answered as it did then" in result.output
 
 
-def test_a_page_tells_what_changed_and_how_the_calls_go_now(tmp_path: Path, agents: Path, replay: Replay) -> None:
-    (file,) = recorded(tmp_path / "kept")
-    assert replay(file, "--report", tmp_path / "same.html").exit_code == 0
-    written(agents / "bakery", agent_toml='greeting = "Good <b>morning</b>."\n', tools_py=TOOLS)
-    assert replay(file, "--report", tmp_path / "other.html").exit_code == 1
-    assert "Nothing changed." in (tmp_path / "same.html").read_text()
-    page = (tmp_path / "other.html").read_text()
-    assert "Good &lt;b&gt;morning&lt;/b&gt;." in page
-    assert "1 recording, played again" in page
-
-
 def test_another_agent_may_answer(tmp_path: Path, agents: Path, replay: Replay) -> None:
     (file,) = recorded(tmp_path / "kept")
     written(agents / "night", agent_toml='greeting = "We are closed."\n')
@@ -299,6 +289,17 @@ def test_a_recording_without_details_cannot_be_compared(tmp_path: Path, replay: 
     file.write_text("\n".join(without) + "\n")
     result = replay(file)
     assert (result.exit_code, "its details do not stand in the recording" in result.output) == (2, True)
+
+
+def test_a_call_that_is_not_taken_is_told_of(tmp_path: Path, replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = recorded(tmp_path / "kept")
+
+    async def dial(*_: object) -> None:
+        raise Refused(503, "full")
+
+    monkeypatch.setattr(Process, "dial", dial)
+    result = replay(file)
+    assert (result.exit_code, "The call was not taken" in result.output) == (2, True)
 
 
 def test_frames_of_lines_that_never_were_are_passed_over(tmp_path: Path, replay: Replay) -> None:

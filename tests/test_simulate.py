@@ -2,6 +2,10 @@
 
 import builtins
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +55,7 @@ def test_broken_files_are_told_with_their_lines_before_anything_is_played(tmp_pa
     told = cuebox(written(tmp_path, good=GOOD, broken=BROKEN, other="steps:\n- wait: soon"), tmp_path / "nowhere.yaml")
     assert told.exit_code == 2
     assert f"{tmp_path}/broken.yaml:1: a step has a verb" in told.output
-    assert f"{tmp_path}/other.yaml:2: `wait`: expected `float`, got `str`" in told.output
+    assert f"{tmp_path}/other.yaml:2: `wait`: expected a number, got text" in told.output
     assert f"{tmp_path}/nowhere.yaml:1: it cannot be read" in told.output
     assert "✓" not in told.output
 
@@ -85,6 +89,69 @@ def test_several_processes_tell_the_same_in_the_same_order(tmp_path: Path) -> No
     alone, together = cuebox(files, "--jobs", "1"), cuebox(files, "--jobs", "3")
     assert alone.exit_code == together.exit_code == 1
     assert alone.output.splitlines()[:-1] == together.output.splitlines()[:-1]
+
+
+AGENT = """
+import os
+import signal
+from service.agents.tools import tool
+
+@tool(effect="read")
+def stop() -> str:
+    '''Stop.'''
+    %s
+    return "stopped"
+"""
+STOPPED = "model: {answers: [{call: {stop: {}}, then: Stopped.}]}\nsteps: [{say: Stop., expect: {tools: {stop: null}}}]"
+
+
+def agent_that(folder: Path, body: str, *, calls: int) -> Path:
+    """The scenarios of an agent whose tool does this."""
+    (folder / "scenarios").mkdir()
+    (folder / "prompt.md").write_text("Be kind.")
+    (folder / "agent.toml").write_text('greeting = "Hello."\n[[targets]]\nmodel = "any"\n')
+    (folder / "tools.py").write_text(AGENT % body)
+    return written(folder / "scenarios", **{f"call-{number}": STOPPED for number in range(calls)})
+
+
+def test_a_tool_that_never_ends_fails_its_scenario_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.stage.LONGEST", 1.0)
+    told = cuebox(agent_that(tmp_path, "while True: pass", calls=1))
+    assert told.exit_code == 1
+    assert f"it was not over after 1 s of this machine, at {tmp_path}/tools.py:9" in told.output
+
+
+def test_a_process_that_dies_fails_what_it_played(tmp_path: Path) -> None:
+    body = "os.getpid() == int(os.environ['MAIN']) or os._exit(3)"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAIN", str(os.getpid()))
+        told = cuebox(agent_that(tmp_path, body, calls=8), "--jobs", "2")
+    assert told.exit_code == 1
+    assert "✓ call 0" in told.output
+    assert "a process died that played calls: try it alone, cuebox simulate" in told.output
+    assert told.output.splitlines()[-1].startswith("1 passed, 7 failed")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_ends_all_without_a_traceback(jobs: str, tmp_path: Path) -> None:
+    calls = written(tmp_path, **{f"call-{number}": GOOD for number in range(50)})
+    command = [sys.executable, "-m", "service", "simulate", str(calls), "--repeat", "50", "--jobs", jobs]
+    playing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    assert playing.stdout is not None
+    assert playing.stdout.readline().startswith("✓".encode())
+    os.killpg(playing.pid, signal.SIGINT)
+    told, _ = playing.communicate(timeout=20)
+    assert playing.returncode == 1
+    assert told.decode().strip().endswith("Aborted!")
+    assert b"Traceback" not in told
+
+
+def test_where_all_had_to_be_skipped_nothing_has_passed(tmp_path: Path) -> None:
+    told = cuebox(written(tmp_path, inside="model: none"), "--url", "ws://127.0.0.1:9")
+    assert told.exit_code == 1
+    assert told.output.splitlines()[-1].startswith("0 passed, 1 skipped")
 
 
 def test_only_those_that_are_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from service.simulator.scenario.reading import BrokenScenario, read_scenario
 from service.simulator.scenario.telling import Played
 from service.simulator.scenario.timeline import Settled
 from service.stage import attempted, play, played_from, settings_of
+from service.virtual.loop import Deadlock, TasksLeft
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 BOOKING = SCENARIOS / "booking-a-visit.yaml"
@@ -223,3 +224,30 @@ def test_a_world_that_fails_is_a_scenario_that_failed(tmp_path: Path, monkeypatc
     played = attempted(written(tmp_path, "name: A call"))
     assert isinstance(played, Played)
     assert played.failures == ("the world of the call failed: LookupError('a hole in the world')",)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            Deadlock(),
+            "everybody waits for something that nobody will do. Does a tool or a hook wait without a timeout?",
+        ),
+        (TasksLeft("tasks were left: go"), "tasks were left: go. End what a tool or a hook begins in `after_call`."),
+    ],
+)
+def test_a_world_that_cannot_go_on_says_what_to_look_for(
+    error: Exception, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("service.stage.play", broken)
+    played = attempted(written(tmp_path, "name: A call"))
+    assert isinstance(played, Played)
+    assert played.failures == (f"the world of the call failed: {told}",)
+
+
+def test_what_is_no_setting_is_told(tmp_path: Path) -> None:
+    found = attempted(written(tmp_path, "settings: {OPENAI_KEY: x}"))
+    assert "OPENAI_KEY is not a setting. What tools read stands under `environment`." in str(found)

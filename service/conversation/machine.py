@@ -187,6 +187,8 @@ class Conversation:
         if details.call_id != self._call_id:
             return self._odd(Oddity.CALL_ID_DIFFERS)
         self._details, self._policy = details, self._policy.spoken_in(details)
+        if details.is_ongoing:  # another process may have spoken them
+            self._holds.said |= {*self._policy.lines.hold}
         if not self._greeting.awaits_details:
             return []
         is_needless = self._greeting.is_needless(details, event.at, is_first_line=self._tally.lines == 1)

@@ -34,7 +34,10 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _THIS_MACHINE = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?")
-_TUNNELS = {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"cf-connecting-ip"}
+_TUNNELS = {
+    *(b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"),
+    *(b"via", b"x-real-ip", b"cf-connecting-ip"),
+}
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -8,6 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 FORMAT = 1
+WISHES = ("retell_auto_reconnect", "retell_call_details", "retell_transcript_with_tool_calls")
+"""Settings of what the platform is asked for."""
 
 
 class Line(Struct, frozen=True, tag_field="kind", omit_defaults=True):

@@ -1,4 +1,4 @@
-"""A recording, read back. A last line that was cut off, and kinds that are not known, are passed over and told of."""
+"""A recording, read back. A last line that was cut off is passed over and told of."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from msgspec import structs
@@ -22,15 +22,7 @@ _YEARS = range(1971, 2200)
 _MOST_ROWS = 5 * 10**7
 """In all frames together, those included that frames share."""
 _CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_KINDS = {str(kind.__struct_config__.tag) for kind in get_args(AnyLine)}
 _line = msgspec.json.Decoder(AnyLine).decode
-
-
-class _AnyKind(msgspec.Struct):
-    kind: str
-
-
-_kind = msgspec.json.Decoder(_AnyKind).decode
 
 
 class BrokenRecording(Exception):
@@ -75,16 +67,14 @@ def read_recording(path: Path) -> Recording:
 
 def _read(lines: list[bytes]) -> Recording:
     recording: Recording | None = None
-    unknown, rows = 0, _Rows()
+    rows = _Rows()
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
-            line = _known(text)
+            line = _line(text)
             if recording is None:
                 recording = Recording(_header(line))
-            elif line is None:
-                unknown += 1
             elif isinstance(line, LinesLost):
                 recording.notes.append(f"{line.lines} lines are not in the recording ({line.why}).")
             else:
@@ -96,23 +86,11 @@ def _read(lines: list[bytes]) -> Recording:
             raise BrokenRecording(f"{number}: {_sentence(error)}") from error
     if recording is None:
         raise BrokenRecording("1: the file is empty.")
-    if unknown:
-        recording.notes.append(f"{unknown} lines are of kinds that this version does not know.")
     recording.entries.sort(key=lambda entry: entry.at)
     return recording
 
 
-def _known(text: bytes) -> AnyLine | None:
-    try:
-        line: AnyLine = _line(text)
-    except msgspec.ValidationError:
-        if _kind(text).kind in _KINDS:
-            raise
-        return None
-    return line
-
-
-def _header(line: AnyLine | None) -> CallBegan:
+def _header(line: AnyLine) -> CallBegan:
     if not isinstance(line, CallBegan):
         raise ValueError('this is no recording: its first line must be of kind "call".')  # noqa: TRY004 - it is told, not raised on
     if line.format != FORMAT:

@@ -29,8 +29,8 @@ _LANGUAGES = {
 }
 _GERMAN_PAIRS = (
     f"{one}und{ten}"
-    for one in "ein zwei drei vier fünf sechs sieben acht neun".split()
-    for ten in "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
+    for one in ["ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"]
+    for ten in ["zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
 )
 _SPOKEN = frozenset([*" ".join(_LANGUAGES.values()).split(), *_GERMAN_PAIRS])
 _BETWEEN = {"oh", "o", "double", "triple", "doppel", "once", "cent", "mille"}

@@ -1,7 +1,7 @@
 """What changed between a recording and now, for people and for programs."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,6 @@ from rich.text import Text
 
 from service.recording.comparing import TurnCompared, TurnPlayed, words_compared
 from service.recording.reading import Recording
-from service.reporting.html import Section, paragraph, plural, table
-from service.reporting.log_lines import facts_of
-from service.reporting.page import page
 
 _SIGNS = {"same": ("{}", ""), "gone": ("[-{}-]", "red"), "new": ("{{+{}+}}", "green")}
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
@@ -59,7 +56,10 @@ def _tell_turn(number: int, turn: TurnCompared, console: Console) -> None:
     caller = shown.caller or shown.prompt if shown is not None else ""
     caller = caller if len(caller) <= _LONGEST else f"{caller[: _LONGEST - 1]}…"
     sign, style = ("~", "yellow") if turn.changes else ("=", "green")
-    words, took = (_times(turn, which) for which in ("words_after", "took"))
+    words, took = (
+        " → ".join(_milliseconds(each, which) for each in (turn.then, turn.now)) + " ms"
+        for which in ("words_after", "took")
+    )
     line = Text(f"{sign} {number:2}  ", style)
     line.append(f"words {words:>14}, done {took:>16}  ", "dim").append(caller, "default")
     _print(console, line)
@@ -79,32 +79,13 @@ def _print(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _times(turn: TurnCompared, which: str) -> str:
-    """Milliseconds then and now."""
-    return " → ".join(_milliseconds(each, which) for each in (turn.then, turn.now)) + " ms"
-
-
 def _milliseconds(turn: TurnPlayed | None, which: str) -> str:
     seconds = None if turn is None else getattr(turn, which)
     return "–" if seconds is None else f"{seconds * 1000:.0f}"
 
 
-def page_of(replays: Sequence[Replay], log: Iterable[Mapping[str, Any]]) -> str:
-    """The same as a page, with how the calls go now by the lines that were logged meanwhile."""
-    rows = [
-        (replay.file.stem, str(number), change.what, change.then, change.now)
-        for replay in replays
-        for number, turn in enumerate(replay.turns)
-        for change in turn.changes
-    ]
-    shown = table("Turns that are not as they were", ("Recording", "Turn", "What", "Then", "Now"), rows)
-    changes = Section("What changed", shown or paragraph("Nothing changed."))
-    made_from = f"{plural(len(replays), 'recording')}, played again"
-    return page(facts_of(log), made_from, title="Calls played again", first=[changes])
-
-
 def as_json(replay: Replay) -> dict[str, Any]:
-    """The same, for a program. Times are seconds."""
+    """The same, for a program. Moments are seconds since the call began."""
     then, now = replay.then.began, replay.now.began
     return {
         "file": str(replay.file),
@@ -112,30 +93,6 @@ def as_json(replay: Replay) -> dict[str, Any]:
         "agent": {"then": then.agent, "now": now.agent},
         "folder_hash": {"then": then.folder_hash, "now": now.folder_hash},
         "changed": replay.changed,
-        "turns": [_turn_as_json(turn) for turn in replay.turns],
+        "turns": replay.turns,
         "notes": list(replay.notes),
-    }
-
-
-def _turn_as_json(turn: TurnCompared) -> dict[str, Any]:
-    return {
-        "then": _played_as_json(turn.then),
-        "now": _played_as_json(turn.now),
-        "changes": [{"what": each.what, "then": each.then, "now": each.now} for each in turn.changes],
-    }
-
-
-def _played_as_json(turn: TurnPlayed | None) -> dict[str, Any] | None:
-    if turn is None:
-        return None
-    return {
-        "turn_id": turn.turn_id,
-        "prompt": turn.prompt,
-        "caller": turn.caller,
-        "said": turn.said,
-        "tools": turn.tools,
-        "actions": turn.actions,
-        "outcome": turn.outcome,
-        "words_after": None if turn.words_after is None else round(turn.words_after, 3),
-        "took": None if turn.took is None else round(turn.took, 3),
     }

@@ -21,6 +21,7 @@ def recorder_of(settings: Settings, targets_of: Callable[[str], Sequence[str]]) 
     if settings.record_dir is None:
         return None
     from service.recording.files import Folder  # noqa: PLC0415 - nobody else pays for it
+    from service.recording.lines import WISHES  # noqa: PLC0415
     from service.recording.recorder import Recorder  # noqa: PLC0415
 
     folder = Folder(Path(settings.record_dir), round(settings.record_max_mb * _MEGABYTE), settings.record_days)
@@ -35,10 +36,9 @@ def recorder_of(settings: Settings, targets_of: Callable[[str], Sequence[str]]) 
     log.warning("recording.on", folder=settings.record_dir, numbers_kept=settings.record_numbers, detail=_WARNING)
     if not settings.retell_call_details:
         log.warning("recording.keeps_nothing", detail=_NOTHING)
-    wishes = ("retell_auto_reconnect", "retell_call_details", "retell_transcript_with_tool_calls")
     return Recorder(
         folder,
         keeps_numbers=settings.record_numbers,
-        wishes={name: getattr(settings, name) for name in wishes},
+        wishes={name: getattr(settings, name) for name in WISHES},
         targets_of=targets_of,
     )

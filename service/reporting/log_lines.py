@@ -102,7 +102,7 @@ def facts_of(lines: Iterable[Mapping[str, Any]]) -> Facts:
         if not isinstance(event, str):
             continue
         is_ours = bool(call_id) or "timestamp" in line
-        if line.get("level") in {"warning", "error"} and is_ours and event != "call.flight":  # that tells of another
+        if line.get("level") in ("warning", "error") and is_ours and event != "call.flight":  # that tells of another
             about = ", ".join(str(line[name]) for name in _ABOUT if line.get(name))
             troubles[event, about[:200]] += 1
         if isinstance(call_id, str):

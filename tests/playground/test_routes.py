@@ -70,6 +70,8 @@ def test_the_front_door_leads_to_it() -> None:
         pytest.param({**LOCAL, "origin": "null"}, id="a page in a sandbox"),
         pytest.param({**LOCAL, "x-forwarded-for": "1.2.3.4"}, id="a tunnel"),
         pytest.param({**LOCAL, "forwarded": "for=1.2.3.4"}, id="a proxy"),
+        pytest.param({**LOCAL, "via": "1.1 somewhere"}, id="a proxy that hides the rest"),
+        pytest.param({**LOCAL, "x-forwarded-proto": "https"}, id="a tunnel that ends TLS"),
     ],
 )
 def test_nobody_from_elsewhere_gets_the_page(headers: dict[str, str]) -> None:

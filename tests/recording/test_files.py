@@ -55,7 +55,23 @@ def test_a_recording_in_use_stays_and_the_folder_is_full(tmp_path: Path) -> None
 
 def test_it_is_time_to_clean_when_too_much_was_written(tmp_path: Path) -> None:
     kept = folder(tmp_path)
-    assert [kept.grew(600), kept.grew(600)] == [False, True]
+    assert [kept.grew(600), kept.grew(600), kept.grew(0)] == [False, True, False]
+
+
+def test_a_full_folder_is_not_looked_through_for_every_line_that_is_written(tmp_path: Path) -> None:
+    made(tmp_path, *((f"20260301T090000-call_{number}.jsonl", 10, 99 * DAY) for number in range(101)))
+    kept = folder(tmp_path)
+    kept.clean()
+    assert not any(kept.grew(10) for _ in range(9))
+
+
+def test_a_folder_that_is_gone_is_made_once_more(tmp_path: Path) -> None:
+    kept = folder(tmp_path / "kept")
+    kept.make()
+    (tmp_path / "kept").rmdir()
+    path, file = kept.create("20260301T090000-call_1")
+    file.close()
+    assert path.exists()
 
 
 def test_two_files_of_one_name_are_numbered(tmp_path: Path) -> None:

@@ -57,10 +57,17 @@ def test_a_last_line_that_was_cut_off_is_told_of(tmp_path: Path) -> None:
     assert told.notes == ["The last line was cut off: the recording's process ended in the middle of it."]
 
 
-def test_kinds_and_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
-    told = read(tmp_path, text_of(BEGAN, {"kind": "mood", "at": 1}, {"kind": "opened", "at": 0, "colour": "red"}))
+def test_fields_of_later_versions_are_passed_over(tmp_path: Path) -> None:
+    told = read(tmp_path, text_of(BEGAN, {"kind": "opened", "at": 0, "colour": "red"}))
     assert len(told.entries) == 1
-    assert told.notes == ["1 lines are of kinds that this version does not know."]
+
+
+def test_rows_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_MOST_ROWS", 5)
+    frame = {"kind": "in", "at": 1, "frame": {"rows": []}, "same": {"rows": 3}}
+    assert "more than a call has" in why_not(
+        tmp_path, text_of(BEGAN, frame | {"frame": {"rows": [1, 2, 3]}, "same": {}}, frame, frame)
+    )
 
 
 def test_rows_that_are_told_once_come_back_whole(tmp_path: Path) -> None:

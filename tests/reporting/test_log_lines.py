@@ -141,6 +141,7 @@ def test_warnings_are_counted_by_what_they_are_about() -> None:
         turn(duration="soon"),
         turn(tools=[[1]]),
         {**turn(), "call_id": ["call_1"]},
+        {"event": "x", "call_id": "call_1", "level": ["warning"]},
     ],
 )
 def test_a_line_that_is_not_as_ours_are_tells_nothing(broken: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.virtual.loop import OWNER, Deadlock, VirtualLoop, run
+from service.virtual.loop import OWNER, Deadlock, TasksLeft, VirtualLoop, run
 
 
 def test_an_hour_is_over_at_once() -> None:
@@ -47,7 +47,7 @@ def test_a_task_left_behind_is_a_fault() -> None:
     async def world() -> None:
         asyncio.get_running_loop().create_task(asyncio.sleep(1))
 
-    with pytest.raises(AssertionError, match="tasks were left"):
+    with pytest.raises(TasksLeft, match="tasks were left"):
         run(world())
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from service.simulator.scenario.telling import Played, played
 
 async def played_over(
     files: Sequence[Path], url: str, *, repeat: int = 1, at_once: int = 4
-) -> list[Played | BrokenScenario]:
+) -> AsyncGenerator[Played | BrokenScenario]:
     """Play each so often, so many at once. The results come in the order of the files."""
     places = asyncio.Semaphore(at_once)
 
@@ -30,9 +30,15 @@ async def played_over(
             except BrokenScenario as broken:
                 return broken
 
-    async with asyncio.TaskGroup() as tasks:
-        playing = [tasks.create_task(play(file)) for file in files]
-    return [task.result() for task in playing]
+    loop = asyncio.get_running_loop()  # no TaskGroup: whoever reads may do so from one task after the other
+    playing = [loop.create_task(play(file)) for file in files]
+    try:
+        for task in playing:
+            yield await task
+    finally:
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
 
 
 async def _often(file: Path, scenario: Scenario, url: str, repeat: int) -> Played:

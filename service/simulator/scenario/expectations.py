@@ -6,6 +6,7 @@ from msgspec import Meta, Struct, field
 
 Texts = str | list[str]
 Outcome = Literal["completed", "interrupted", "superseded", "failed", "disconnected"]
+Carried = Literal["transfer_number", "digit_to_press"]
 Reason = Literal[
     "agent_hangup",
     "user_hangup",
@@ -60,7 +61,7 @@ class Reply(Words, frozen=True):
     )
     no_tools: Annotated[bool | Texts, Meta(description="Tools that are not called; `true` for none at all.")] = False
     action: Annotated[
-        Literal["end_call", "none"] | dict[Literal["transfer_number", "digit_to_press"], str] | None,
+        Literal["end_call", "none", Carried] | dict[Carried, str] | None,
         Meta(
             description="What is done at its end: `end_call`, `none`, or `{transfer_number: …}`, `{digit_to_press: …}`."
         ),

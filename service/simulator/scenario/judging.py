@@ -20,6 +20,8 @@ Sentences = Iterator[str]
 
 def judged(scenario: Scenario, timeline: Timeline) -> list[Failure]:
     """All that went wrong, in the order of the file."""
+    if timeline.refused is not None and scenario.expect.refused is None:
+        return [Failure(f"nobody took the call: {timeline.refusal}")]  # of which all else follows
     found = [Failure(trouble.what, trouble.number) for _, trouble in timeline.of(Trouble)]
     for expected in timeline.expected:
         found += [Failure(what, expected.number, expected.turn_id) for what in _reply(timeline, expected)]
@@ -187,8 +189,6 @@ def _squeezed(text: str) -> str:
 def _call(timeline: Timeline, call: Call) -> Sentences:
     said = "".join(what.text for _, what in timeline.of(steps.ChunkArrived))
     yield from _words(said, call, "what the agent said in the call")
-    if call.refused is None and timeline.refused is not None:
-        yield f"nobody took the call: {timeline.refusal}"
     yield from _same("the line was refused with HTTP", timeline.refused, call.refused)
     yield from _same("the call ended by", timeline.ended, call.ended)
     greetings = [what for what in timeline.of_turn(steps.TurnFinished, 0) if what.text.strip()]

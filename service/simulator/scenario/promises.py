@@ -75,7 +75,7 @@ def is_overtaken(timeline: Timeline, turn_id: int) -> bool:
 
 
 def _stale(timeline: Timeline) -> Iterator[Failure]:
-    """The platform takes no offence at an older turn's words when the service did not show that it read the newer one."""
+    """Here nothing is under way: also of a service that did not show yet that it has read the newer request."""
     newest, asked_at = 0, 0.0
     for at, what in timeline.moments:
         match what:

@@ -170,7 +170,7 @@ def _told(tree: Tree, message: str, value: Any, path: Path, kind: Any) -> tuple[
     is_odd = what.startswith("Expected `str`") and isinstance(value, int | float | bool)
     remedy = f'; put it into quotes: "{_spelt(value)}"' if is_odd else ""
     if wrong := re.match(r"Invalid enum value (.*)", what):
-        word, known = wrong[1].strip("'").lower(), [_spelt(each) for each in _literals(_hint_at(kind, inner))]
+        word, known = wrong[1].strip("'").lower(), [*dict.fromkeys(map(_spelt, _literals(_hint_at(kind, inner))))]
         return tree.line_of((*place, word)), f"{where}: `{word}` is none of {', '.join(known)}{_close(word, known)}"
     plain = _KIND.sub(_kinds, what).replace("Invalid RFC3339 encoded datetime", f"Expected {_KINDS['datetime']}")
     return tree.line_of(place), f"{where}: {plain[:1].lower()}{plain[1:].rstrip(',')}{remedy}"

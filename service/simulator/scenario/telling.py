@@ -61,7 +61,7 @@ def played(
         turns=tuple(_turn(timeline, turn_id) for turn_id in _turn_ids(timeline)),
         call_seconds=round(timeline.moments[-1][0] if timeline.moments else 0.0, 3),
         digest=digest_of(timeline),
-        drawing=drawn(timeline, failures) if failures else "",
+        drawing=drawn(timeline, failures) if failures and timeline.refused is None else "",
         log=tuple(dict(line) for line in timeline.log) if keeps_log else (),
     )
 
@@ -105,7 +105,7 @@ def told(each: Played) -> str:
     if each.is_passed:
         return f"✓ {each.name}"
     failures = "\n".join(f"    ✗ {failure}" for failure in each.failures)
-    return f"✗ {each.name}\n    {each.file}\n{failures}\n\n{each.drawing}\n"
+    return f"✗ {each.name}\n    {each.file}\n{failures}\n" + (f"\n{each.drawing}\n" if each.drawing else "")
 
 
 def summed_up(results: Sequence[Played], took: float) -> str:

@@ -66,6 +66,7 @@ class Scene:
         self._may_greet_again = settings["when_full"] == "busy" or not settings["retell_call_details"]
         self._greeted: set[int] = set()
         self._tools: dict[str, tuple[float, str, str]] = {}
+        self._answered: set[str] = set()
 
     @property
     def reason(self) -> str:
@@ -174,6 +175,9 @@ class Scene:
         if isinstance(step, steps.ToolCalled):
             self._tools[step.tool_call_id] = self._now(), step.name, step.arguments
             return
+        if step.tool_call_id in self._answered:
+            self._findings.broken("tools answered", self.call_id, f"{step.tool_call_id} has a second result")
+        self._answered.add(step.tool_call_id)
         _, name, arguments = self._tools.pop(step.tool_call_id, (0.0, "", ""))
         if name == "note" and step.is_successful:
             self._effects.told(self.call_id, json.loads(arguments)["item"])

@@ -8,11 +8,15 @@ import msgspec
 from service.conversation import commands, events
 from service.conversation.call import Deadlines, Prompt, Turn
 from service.conversation.commands import Command
-from service.conversation.events import Event
+from service.conversation.events import Event, FrameEvent
+from service.conversation.parts import Action, HangUp, PressDigits, Transfer
+from service.conversation.silence import PINGED_LINE
+from service.conversation.transcript import Transcript
 from service.observability.watch import Part
 from service.platforms.retell import messages
 from service.simulator.storm.findings import Findings
-from service.simulator.storm.pledge import Pledge
+from service.simulator.storm.pledge import SLACK, Pledge
+from service.simulator.storm.verdicts import on_end, on_history
 
 _decode = msgspec.json.Decoder(messages.AnyToRetell).decode
 
@@ -23,8 +27,11 @@ class Manners:
 
     deadlines: Deadlines
     turn_budget: float
-    holds: Collection[str]
-    """All lines that bridge a wait."""
+    holds: Collection[str] = ()
+    """The lines that bridge a wait for words."""
+    tool_holds: Collection[str] = ()
+    """Those that bridge a tool's work."""
+    rescue: Action | None = None
 
 
 @dataclass(slots=True)
@@ -33,8 +40,14 @@ class _Open:
 
     turn: Turn
     pledge: Pledge
+    follows_hold: bool = False
+    """Whether a hold line was spoken in the turn before."""
     is_final: bool = False
     is_over: bool = False
+    said: str = ""
+    """All but the hold lines and the last words."""
+    asked: list[Action] = field(default_factory=list)
+    """The actions that its agent asked for."""
 
 
 @dataclass(slots=True)
@@ -47,7 +60,15 @@ class _Call:
     """The latest whose platform does not read: what waits there is its own fault."""
     open: _Open | None = None
     started: set[int] = field(default_factory=set)
-    settled: int = 0
+    cancelled: tuple[int, float] = (-1, 0.0)
+    """Which turn's reply was cancelled last, and when."""
+    held: set[str] = field(default_factory=set)
+    """The hold lines that were spoken."""
+    interrupt_id: int = -1
+    greeted_on: int = 0
+    """The line on which it was greeted."""
+    heard_at: float = 0.0
+    is_pinged: bool = False
 
 
 class Watcher(Part):
@@ -74,15 +95,48 @@ class Watcher(Part):
         call = self._calls.get(call_id)
         if call is None:
             return
-        if type(event) is events.CallDisconnected and call.open is not None:
-            self._overtake(call, call.open, event.at)
-        self._take(call_id, call, answer, event.at)
+        self._hear(call_id, call, event)
+        if type(event) is events.ReplyRequested and event.transcript is not None:
+            self._read(call_id, call, event.transcript, answer)
+        self._take(call_id, call, event, answer)
 
-    def _take(self, call_id: str, call: _Call, answer: Sequence[Command], at: float) -> None:
+    def _hear(self, call_id: str, call: _Call, event: Event) -> None:
+        match event:
+            case events.ReplyDrafted() | events.ReplyFinished() | events.ReplyFailed():
+                if event.index == call.cancelled[0] and event.at > call.cancelled[1]:
+                    self._findings.broken("one reply in flight", call_id, f"{event} goes on, though it was cancelled")
+                part = event.part if isinstance(event, events.ReplyDrafted) else None
+                if isinstance(part, HangUp | Transfer | PressDigits) and call.open is not None:
+                    call.open.asked += [part] if call.open.turn.index == event.index else []
+            case events.CallDisconnected():
+                if call.open is not None:
+                    self._overtake(call, call.open, event.at)
+                if call.is_pinged and (silence := event.at - call.heard_at) > PINGED_LINE + 2 * SLACK:
+                    self._findings.broken("in time", call_id, f"a line is held that was silent for {silence:.2f} s")
+            case events.CallStarted() | events.CallResumed():
+                call.heard_at, call.is_pinged = event.at, False
+            case _ if isinstance(event, FrameEvent):
+                call.heard_at, call.is_pinged = event.at, call.is_pinged or type(event) is events.Pinged
+            case _:
+                pass
+
+    def _read(self, call_id: str, call: _Call, transcript: Transcript, answer: Sequence[Command]) -> None:
+        for command in answer:
+            if isinstance(command, commands.StartReply):
+                turn = command.turn
+                was_elsewhere = turn.details is not None and turn.details.is_ongoing
+                holds = call.held.union(self._manners.holds if was_elsewhere else ())
+                if wrong := on_history(turn.history, transcript, holds):
+                    self._findings.broken("as heard", call_id, f"turn {turn.turn_id}: {wrong}")
+
+    def _take(self, call_id: str, call: _Call, event: Event, answer: Sequence[Command]) -> None:
+        at = event.at
         for command in answer:
             match command:
                 case commands.StartReply():
                     self._begin(call, command.turn, at)
+                case commands.Say() if command.is_final and not isinstance(event, FrameEvent):
+                    self._say_last(call_id, call, command, event)
                 case commands.CancelReply():
                     self._cancel(call, command, at)
                 case commands.RecordTurn():
@@ -111,13 +165,23 @@ class Watcher(Part):
             and not (before is not None and before.pledge.has_held),
             tools=before.pledge.tools if before is not None and was_cut else frozenset(),
         )
-        call.open = _Open(turn, pledge)
+        call.open = _Open(turn, pledge, follows_hold=before is not None and before.pledge.has_held)
         call.newest = max(call.newest, turn.turn_id)
         call.started.add(turn.index)
         self.turns += 1
 
-    def _cancel(self, call: _Call, cancel: commands.CancelReply, at: float) -> None:
+    def _say_last(self, call_id: str, call: _Call, say: commands.Say, event: Event) -> None:
+        """What the core decided comes after what was written of it at once."""
         turn = call.open
+        if turn is None or turn.is_over or say.turn_id != turn.turn.turn_id:
+            return
+        if wrong := on_end(say, event, turn.asked, turn.said, self._manners.rescue):
+            self._findings.broken("ends well", call_id, f"turn {say.turn_id}: {wrong}")
+        if not turn.is_final and call.slow_line != call.line:
+            self._findings.broken("one final", call_id, f"turn {say.turn_id}: its last words were not written")
+
+    def _cancel(self, call: _Call, cancel: commands.CancelReply, at: float) -> None:
+        turn, call.cancelled = call.open, (cancel.index, at)
         if turn is not None and turn.turn.index == cancel.index and not cancel.keeps_words:
             self._overtake(call, turn, at)
 
@@ -130,7 +194,6 @@ class Watcher(Part):
         if index not in call.started:
             self._findings.broken("settled once", call_id, f"turn number {index} is settled, and none is open")
         call.started.discard(index)
-        call.settled += 1
 
     def _end(self, call_id: str, call: _Call) -> None:
         del self._calls[call_id]
@@ -160,8 +223,13 @@ class Watcher(Part):
         match message:
             case messages.Response():
                 self._respond(call_id, call, message, at)
-            case messages.AgentInterrupt() if call.open is not None:
-                self._overtake(call, call.open, at)
+            case messages.AgentInterrupt():
+                if message.interrupt_id <= call.interrupt_id:
+                    detail = f"interruption {message.interrupt_id} comes after {call.interrupt_id}"
+                    self._findings.broken("as the platform says", call_id, detail)
+                call.interrupt_id = message.interrupt_id
+                if call.open is not None:
+                    self._overtake(call, call.open, at)
             case messages.ToolCallInvocation() if call.open is not None:
                 self._owed(call, call.open, call.open.pledge.calls(message.tool_call_id, at))
             case messages.ToolCallResult() if call.open is not None:
@@ -173,6 +241,10 @@ class Watcher(Part):
         if said.response_id < call.newest and (said.content or said.response_id):
             detail = f"turn {call.newest} was read, and then turn {said.response_id} says {said.content[:80]!r}"
             self._findings.broken("no stale words", call_id, detail)
+        if not said.response_id and said.content:
+            if call.greeted_on not in (0, call.line):
+                self._findings.broken("greeted once", call_id, f"once more on line {call.line} of the same process")
+            call.greeted_on = call.line
         turn = call.open
         if turn is None or said.response_id != turn.turn.turn_id:
             return
@@ -181,9 +253,18 @@ class Watcher(Part):
         if turn.is_final:
             self._findings.broken("one final", call_id, f"turn {said.response_id}: a frame after its final frame")
         else:
-            is_hold = not said.content_complete and said.content.strip() in self._manners.holds
-            self._owed(call, turn, turn.pledge.holds(at) if is_hold else turn.pledge.says(said.content, at))
+            self._add(call_id, call, turn, said, at)
         turn.is_final = turn.is_final or said.content_complete
+
+    def _add(self, call_id: str, call: _Call, turn: _Open, said: messages.Response, at: float) -> None:
+        text, manners = said.content.strip(), self._manners
+        is_hold = not said.content_complete and (text in manners.holds or text in manners.tool_holds)
+        if is_hold and (turn.pledge.has_held or (turn.follows_hold and text in manners.holds)):
+            where = "in this turn" if turn.pledge.has_held else "in the turn before"
+            self._findings.broken("held once", call_id, f"turn {said.response_id}: {text!r}, after another {where}")
+        call.held |= {text} if is_hold else set()
+        turn.said += "" if is_hold or said.content_complete else said.content
+        self._owed(call, turn, turn.pledge.holds(at) if is_hold else turn.pledge.says(said.content, at))
 
     def left(self) -> list[str]:
         """The calls that have not ended here."""

@@ -35,7 +35,8 @@ async def test_calls_are_played_against_a_service_and_what_needs_its_inside_is_s
         broken="steps: [{sya: x}]",
     )
     async with running(create_app(DUMMY), DUMMY) as address:
-        good, bad, inside, broken = await played_over(files, f"ws://{address}/llm-websocket", repeat=2)
+        results = played_over(files, f"ws://{address}/llm-websocket", repeat=2)
+        good, bad, inside, broken = [each async for each in results]
     assert not isinstance(good, BrokenScenario)
     assert good.is_passed, good.failures
     assert not isinstance(bad, BrokenScenario)
@@ -47,7 +48,7 @@ async def test_calls_are_played_against_a_service_and_what_needs_its_inside_is_s
 
 async def test_where_nobody_answers_a_call_fails(tmp_path: Path) -> None:
     (file,) = written(tmp_path, any="steps: [{say: Hello.}]")
-    (told,) = await played_over([file], "mailto:x")
+    (told,) = [each async for each in played_over([file], "mailto:x")]
     assert not isinstance(told, BrokenScenario)
     assert "is no address to call" in told.failures[0]
 

@@ -2,8 +2,7 @@ from service.simulator import retell_steps as steps
 from service.simulator.model_http import Received
 from service.simulator.model_spelling import ChatRequest
 from service.simulator.scenario.drawing import MOST_ROWS, drawn
-from service.simulator.scenario.judging import Failure
-from service.simulator.scenario.timeline import Settled, StepBegan, Timeline, Trouble, What
+from service.simulator.scenario.timeline import Failure, Settled, StepBegan, Timeline, Trouble, What
 
 CALL: list[tuple[float, What]] = [
     (0.0, steps.LineOpened(is_again=False)),

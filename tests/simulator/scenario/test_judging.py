@@ -8,9 +8,9 @@ from msgspec import convert
 from service.simulator import retell_steps as steps
 from service.simulator.model_http import Received
 from service.simulator.model_spelling import ChatRequest, Message
-from service.simulator.scenario.judging import Failure, judged
+from service.simulator.scenario.judging import judged
 from service.simulator.scenario.script import Scenario
-from service.simulator.scenario.timeline import Expected, Settled, Timeline, What
+from service.simulator.scenario.timeline import Expected, Failure, Settled, Timeline, What
 from tests.simulator.scenario.served import CONFIG, Frame, Server, failures, says
 
 ASKED = (5.0, steps.TurnAsked(1, is_reminder=False))
@@ -52,7 +52,7 @@ def test_what_is_as_expected_is_not_told(reply: dict[str, Any]) -> None:
     ("reply", "told"),
     [
         ({"contains": ["nine", "ten"]}, "turn 1 should contain “ten”, but is “We open at nine.”"),
-        ({"matches": "^open"}, "turn 1 should match '^open', but is “We open at nine.”"),
+        ({"matches": "^open"}, "turn 1 should match /^open/, but is “We open at nine.”"),
         ({"absent": "NINE"}, "turn 1 should not contain “NINE”, but is “We open at nine.”"),
         ({"exactly": "We open."}, "the agent said “We open at nine.”, not “We open.”"),
         ({"heard": "We"}, "the caller heard “We open at nine.”, not “We”"),
@@ -95,7 +95,7 @@ def test_tools_and_what_they_answered() -> None:
         *SAID[1:],
         (9.0, steps.TurnAsked(2, is_reminder=False)),
         (9.1, steps.ToolCalled("c", "late", "{}")),
-        (9.2, steps.TurnFinished(2, "", 0.2)),
+        (9.2, steps.TurnFinished(2, "Yes.", 0.2)),
     ]
     assert said_of({"tools": {"find": {"where": {"city": "Y"}}}, "tool_results": {"find": "two times"}}, *called) == []
     assert said_of({"tools": {"odd": None}, "no_tools": "late"}, *called) == []
@@ -255,7 +255,59 @@ def test_a_broken_rule_may_be_expected(tmp_path: Path) -> None:
     server = Server(greeting=[CONFIG, says(0, "Hello."), {"response_type": "response", "response_id": "x"}])
     assert failures("expect: {rules_broken: ['response_id']}", tmp_path, server) == []
     (told,) = failures("expect: {rules_broken: ['response_id', nothing]}", tmp_path, server)
-    assert told == "no rule like 'nothing' was broken"
+    assert told == "no rule like /nothing/ was broken"
+
+
+def promises_broken(*moments: tuple[float, What], inside: bool = True, **scenario: Any) -> list[str]:
+    timeline = Timeline([*moments], is_inside_known=inside)
+    return [failure.what for failure in judged(convert(scenario, Scenario), timeline)]
+
+
+def test_where_frames_take_no_time_an_older_turn_is_silent_once_the_newer_is_asked() -> None:
+    second: tuple[float, What] = (6.0, steps.TurnAsked(2, is_reminder=False))
+    finished: list[tuple[float, What]] = [
+        (6.3, steps.ChunkArrived(2, "Yes.", 0.3)),
+        (6.3, steps.TurnFinished(2, "Yes.", 0.3)),
+    ]
+    late: list[tuple[float, What]] = [ASKED, second, (6.2, steps.ResponseDropped(1)), *finished]
+    assert promises_broken(*late) == ["turn 1 went on, 0.20 s after turn 2 was asked"]
+    assert promises_broken(*late, inside=False) == []
+    assert promises_broken(*late, steps=[{"do": "mute", "mute": 3}]) == []
+    assert promises_broken(ASKED, second, (6.0, steps.ResponseDropped(1)), *finished) == []
+    assert promises_broken(ASKED, second, (6.2, steps.ResponseDropped(None)), *finished) == []
+
+
+def test_a_turn_that_is_settled_twice_is_found() -> None:
+    settled = (8.0, Settled(1, "completed", None))
+    assert promises_broken(*SAID, settled) == []
+    assert promises_broken(*SAID, settled, settled) == ["turn 1 was settled 2 times, not once"]
+
+
+def test_a_caller_who_hears_nothing_is_found() -> None:
+    late: list[tuple[float, What]] = [
+        (25.0, steps.ChunkArrived(1, "Yes.", 20.0)),
+        (25.0, steps.TurnFinished(1, "Yes.", 20.0)),
+    ]
+    assert promises_broken(ASKED, *late) == ["the caller heard nothing for 20 s"]
+    wordless: list[tuple[float, What]] = [ASKED, (5.2, steps.TurnFinished(1, " ", 0.2))]
+    assert promises_broken(*wordless) == ["turn 1 ended without a word"]
+    pressed = (5.2, steps.SpeechFinished(1, steps.Action("digit_to_press", "1")))
+    assert promises_broken(*wordless, pressed) == []
+    reminder = (5.0, steps.TurnAsked(1, is_reminder=True))
+    assert promises_broken(reminder, wordless[1]) == []
+
+
+def test_a_tool_that_is_expected_and_fails_is_told_unless_its_answer_is_expected() -> None:
+    failed: list[tuple[float, What]] = [
+        ASKED,
+        (5.1, steps.ToolCalled("a", "book", "{}")),
+        (5.2, steps.ToolAnswered("a", "There is no such tool.", is_successful=False)),
+        *SAID[1:],
+    ]
+    assert said_of({"tools": {"book": None}}, *failed) == [
+        "book failed: “There is no such tool.” (if that is right, say so in `tool_results`)"
+    ]
+    assert said_of({"tools": {"book": None}, "tool_results": {"book": "no such"}}, *failed) == []
 
 
 # Pings.

@@ -48,7 +48,7 @@ steps:
 """
     told = read(tmp_path, text)
     assert [line.split(":")[1] for line in told] == ["1", "2", "4", "6", "7", "9", "10", "11", "12"]
-    assert told[0] == 'broken-call.yaml:1: `name`: expected `str`, got `int`; put it into quotes: "7"'
+    assert told[0] == 'broken-call.yaml:1: `name`: expected text, got a whole number; put it into quotes: "7"'
     assert told[1].endswith("`stepz` is not known here; did you mean `steps`?")
     assert told[3].endswith("`contians` is not known here; did you mean `contains`?")
     assert "say and wait: make two steps of it" in told[4]
@@ -60,34 +60,54 @@ steps:
     ("text", "why"),
     [
         ("- say: Hello.", "a scenario is a mapping"),
-        ("steps: {say: Hello.}", "`steps`: expected `array`"),
+        ("steps: {say: Hello.}", "`steps`: expected a list, got a mapping"),
         ("model: {answers: [{fault: explode}]}", "no fault is named explode"),
         ("model: {answers: [{first_token_after: soon}]}", "'soon'"),
         ("model: {answers: [{if_said: '('}]}", "no regular expression"),
         ("model: {answers: [{then: x}]}", "`then` is for an answer with `call`"),
         ("model: {answers: [{call: {f: {}}, then: {fault: explode}}]}", "no fault is named explode"),
-        ("model: {answers: [{say: true}]}", "expected `str | array`"),
+        ("model: {answers: [{say: true}]}", "expected text or a list, got `true` or `false`"),
         ("model: some", "`model`"),
         ("steps: [{model: {gap: -1}}]", "times are seconds"),
         ("steps: [{say: Hi., expect: {matches: '['}}]", "no regular expression"),
         ("steps: [{listen: {matches: '['}}]", "no regular expression"),
         ("expect: {rules_broken: ['[']}", "no regular expression"),
-        ("steps: [{frame: xyz, spelt_in: hex}]", "hexadecimal"),
+        ("steps: [{frame: xyz, spelt_in: hex}]", "pairs of the digits 0-9 and a-f"),
+        ("expect: {outcomes: {complete: 1}}", "`complete` is none of completed,"),
+        ("expect: {ended: agent_hungup}", "did you mean `agent_hangup`?"),
+        ("steps: [{drop: false}]", "`drop`: `false` is none of true"),
+        ("steps: [{say: Hi., expect: {history: [{caller: a, agent: b}]}}]", "a row has one speaker"),
+        ("steps: [{say: One two., asked_early_after: [2]}]", "no more words"),
+        ("environment: {'A=B': x}", "matching regex"),
+        ("path: llm-websocket", "`path`: expected text matching regex"),
+        ("now: yesterday", "`now`: expected a date and time, such as 2026-03-02T15:00:00+01:00"),
+        ("now: 0001-01-01T00:00:00Z", "expected a year from 1971"),
         ("steps: [{say: Hi., after_ms: 3, after_words: 4}]", "one moment"),
         ("steps: [{webhook: call_ended, call: {}, status: x}]", "`status`"),
         ("steps: [{status: 3}]", "`status` is none"),
-        ("steps: [{drain: nobody}]", "invalid enum value 'nobody'"),
+        ("steps: [{drain: nobody}]", "`drain`: `nobody` is none of home, other"),
         ("steps: [{kill: home, seconds: 3}]", "`seconds` is not known here"),
-        ("steps: [{say: Hi., expect: {history: [{nobody: x}]}}]", "invalid enum value 'nobody'"),
+        ("steps: [{say: Hi., expect: {history: [{nobody: x}]}}]", "`nobody` is none of caller, agent, tool, note"),
         ("call: {1: 2}\nprocesses: 99", "`processes`"),
         ("now: 2026-03-02 10:00:00", "timezone"),
         ("name: a\nname: b", "stands here twice"),
-        ("steps: [{say: Hi., expect: {tools: {book: 3}}}]", "`tools`: expected `object | null`, got `int`"),
+        ("steps: [{say: Hi., expect: {tools: {book: 3}}}]", "`tools`: expected a mapping, got a whole number"),
     ],
 )
 def test_a_mistake_says_what_to_do(text: str, why: str, tmp_path: Path) -> None:
     (told,) = read(tmp_path, text)
     assert why in told
+
+
+def test_a_mistake_of_the_model_is_told_where_it_stands(tmp_path: Path) -> None:
+    (told,) = read(tmp_path, "model:\n  answers:\n  - Hello.\n  - fault: explode")
+    assert told.startswith("broken-call.yaml:4: no fault is named explode")
+
+
+def test_of_very_many_mistakes_some_are_told(tmp_path: Path) -> None:
+    told = read(tmp_path, "".join(f"key{number}: 1\n" for number in range(50)))
+    assert len(told) == 21
+    assert told[-1] == "broken-call.yaml:21: … and 30 more"
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

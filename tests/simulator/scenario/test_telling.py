@@ -3,10 +3,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from service.simulator import retell_steps as steps
-from service.simulator.scenario.judging import Failure
 from service.simulator.scenario.script import Scenario
 from service.simulator.scenario.telling import Played, digest_of, json_of, junit_of, played, summed_up, told
-from service.simulator.scenario.timeline import Settled, Timeline, What
+from service.simulator.scenario.timeline import Failure, Settled, Timeline, What
 
 GOOD = Played("calls/good.yaml", "Good", call_seconds=90.0, took=0.1, digest="0" * 16)
 BAD = Played("calls/bad.yaml", "Bad & <broken>\x01", ("step 1: no", "never"), drawing="moment\ud800", took=0.25)
