@@ -159,9 +159,12 @@ def _shared_out(
     first, *others = files
     yield play(first)  # the processes made now have imported and read by then what each of them needs
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(files)), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(min(jobs, len(files)), context)
+    mask = getattr(signal, "pthread_sigmask", lambda *_: None)  # Windows has none
     try:
+        mask(signal.SIG_BLOCK, {signal.SIGINT})  # the processes inherit it: an interrupt is for this one alone
         playing = [pool.submit(play, file) for file in others]
+        mask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from map(_came_of, others, playing)
     finally:  # when it was interrupted, too: then what is being played is not waited for
         for process in [] if sys.exception() is None else multiprocessing.active_children():

@@ -1,5 +1,6 @@
 """`cuebox storm`. As in `cli`, imports are made when they are needed."""
 
+import gc
 import os
 import re
 import sys
@@ -32,15 +33,25 @@ def play(plan: "Plan", number: int) -> "Episode":
     """Play one episode, the same each time. Raises SettingsError."""
     from datetime import UTC, datetime
 
+    from service.simulator.storm.findings import Finding
     from service.simulator.storm.quiet import quietly
     from service.simulator.storm.scene import EPOCH
     from service.virtual.loop import run
 
-    began = time.process_time()
+    began, before = time.process_time(), _sessions()
     with quietly() as faults:
         played = run(_blow(plan, number, faults), starts=datetime.fromtimestamp(EPOCH, UTC), seed=number)
+    if (left := _sessions() - before) > 0 and not played.counts["killed"]:  # a killed process lets go of nothing
+        played.findings.append(Finding("bounded", "", 0.0, f"the world is gone, and {left} of its calls are not"))
     played.cpu_seconds = time.process_time() - began
     return played
+
+
+def _sessions() -> int:
+    """How many calls are in this process's memory."""
+    from service.session import Session
+
+    return sum(type(each) is Session for each in gc.get_objects())
 
 
 async def _blow(plan: "Plan", number: int, faults: "Faults") -> "Episode":

@@ -173,8 +173,7 @@ class Conversation:
 
     def _cut_short(self, turn: OpenTurn, reason: str, at: float) -> Commands:
         """The agent is stopped, and the turn ends with the action it asked for, with what it said or an honest line."""
-        is_done = turn.action is not None
-        end = events.ReplyFinished(at, turn.index) if is_done else events.ReplyFailed(at, turn.index, reason)
+        end = events.ReplyFinished(at, turn.index) if turn.action else events.ReplyFailed(at, turn.index, reason)
         return [commands.CancelReply(turn.index, turn.turn_id, keeps_words=True), *self._on_reply(turn, end)]
 
     def _odd(self, oddity: Oddity, detail: str = "") -> Commands:
@@ -187,8 +186,7 @@ class Conversation:
         if details.call_id != self._call_id:
             return self._odd(Oddity.CALL_ID_DIFFERS)
         self._details, self._policy = details, self._policy.spoken_in(details)
-        if details.is_ongoing:  # another process may have spoken them
-            self._holds.said |= {*self._policy.lines.hold}
+        self._holds.said |= {*self._policy.lines.hold} if details.is_ongoing else set()  # by a process before this one
         if not self._greeting.awaits_details:
             return []
         is_needless = self._greeting.is_needless(details, event.at, is_first_line=self._tally.lines == 1)

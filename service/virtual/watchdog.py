@@ -21,16 +21,21 @@ def no_longer_than(seconds: float) -> Iterator[None]:
         yield
         return
 
-    places: list[str] = []
+    told: list[str] = []
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
-        places.append(f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else "")
-        raise Endless(f"it was not over after {seconds:g} s of this machine{places[0]}")
+        where = f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+        told.append(f"it was not over after {seconds:g} s of this machine{where}")
+        raise Endless(told[0])
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
+    except BaseException as error:
+        if told and not isinstance(error, Endless):  # a loop that is interrupted amid its own work does not end well
+            raise Endless(told[0]) from error
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

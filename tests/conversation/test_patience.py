@@ -74,6 +74,15 @@ def test_rule_14_a_hold_that_was_said_is_not_in_the_history() -> None:
     assert once.turns[-1].turn.history[2:] == (agent("At nine."), caller("One moment."))
 
 
+@pytest.mark.parametrize("is_ongoing", [False, True])
+def test_rule_14_nor_is_one_that_a_process_before_this_one_said(*, is_ongoing: bool) -> None:
+    play = Play(POLICY)
+    play.starts()
+    play.tells(ongoing=is_ongoing)
+    play.asks(1, HELLO, caller("When?"), agent("One moment. At nine."), caller("Thanks"))
+    assert (agent("At nine.") in play.turns[-1].turn.history) is is_ongoing
+
+
 @pytest.mark.parametrize(
     ("heard", "told"),
     [

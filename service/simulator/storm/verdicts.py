@@ -37,4 +37,5 @@ def on_end(say: Say, event: Event, asked: Sequence[Action], said: str, rescue: A
         return ""
     if not (said.strip() or say.text.strip() or action):
         return "it failed, and the caller heard nothing"
-    return f"{said!r} is said again" if said.strip() and said.strip() in say.text else ""
+    words = said.strip()
+    return f"{words!r} is said again" if " " in words and say.text.strip().startswith(words) else ""

@@ -124,7 +124,7 @@ class Watcher(Part):
         for command in answer:
             if isinstance(command, commands.StartReply):
                 turn = command.turn
-                was_elsewhere = turn.details is not None and turn.details.is_ongoing
+                was_elsewhere = turn.call is not None and turn.call.is_ongoing
                 holds = call.held.union(self._manners.holds if was_elsewhere else ())
                 if wrong := on_history(turn.history, transcript, holds):
                     self._findings.broken("as heard", call_id, f"turn {turn.turn_id}: {wrong}")
@@ -139,6 +139,8 @@ class Watcher(Part):
                     self._say_last(call_id, call, command, event)
                 case commands.CancelReply():
                     self._cancel(call, command, at)
+                case commands.DropLine() if call.is_pinged and at < call.heard_at + PINGED_LINE:
+                    self._findings.broken("never closed", call_id, "a line is dropped that is not silent")
                 case commands.RecordTurn():
                     self._settle(call_id, call, command.record.index)
                 case commands.RecordCall():

@@ -6,14 +6,18 @@ import msgspec
 import pytest
 
 from service.conversation import commands, events
-from service.conversation.call import CallRecord, Deadlines, Outcome, Prompt, Turn, TurnRecord
+from service.conversation.call import CallDetails, CallRecord, Deadlines, Outcome, Prompt, Turn, TurnRecord
 from service.conversation.commands import Command
 from service.conversation.events import Event
+from service.conversation.parts import Action, HangUp, PressDigits, Speech, Transfer
+from service.conversation.transcript import Row, Speaker, Utterance
 from service.platforms.retell import messages
 from service.simulator.storm.findings import Finding, Findings
 from service.simulator.storm.watching import Manners, Watcher
 
-HOLD = "One moment."
+HOLD, TOOL_HOLD = "One moment.", "I look it up."
+RESCUE, TRANSFER, DIGITS = Transfer("+12", "I am sorry."), Transfer("+13", "Bye."), PressDigits("1")
+ME, YOU = Speaker.AGENT, Speaker.CALLER
 STARTED = events.CallStarted(0.0, 0.0)
 
 
@@ -23,7 +27,7 @@ class Watched:
     def __init__(self) -> None:
         self.at = 0.0
         self.findings = Findings(lambda: self.at)
-        self.watcher = Watcher(self.findings, Manners(Deadlines(), 25.0, frozenset({HOLD})))
+        self.watcher = Watcher(self.findings, Manners(Deadlines(), 25.0, {HOLD}, {TOOL_HOLD}, RESCUE))
         self._index = -1
 
     @property
@@ -36,10 +40,19 @@ class Watched:
     def begins(self) -> None:
         self.happens(STARTED)
 
-    def asks(self, turn_id: int, *before: Command, prompt: Prompt = Prompt.CALLER_SPOKE) -> int:
+    def asks(
+        self,
+        turn_id: int,
+        *before: Command,
+        prompt: Prompt = Prompt.CALLER_SPOKE,
+        rows: Sequence[Row] = (),
+        read: Sequence[Row] = (),
+        call: CallDetails | None = None,
+    ) -> int:
+        """`rows` is what the platform sends, `read` what the agent gets of it."""
         self._index += 1
-        start = commands.StartReply(Turn("c", self._index, turn_id, prompt))
-        self.happens(events.ReplyRequested(self.at, turn_id, prompt, ()), *before, start)
+        start = commands.StartReply(Turn("c", self._index, turn_id, prompt, tuple(read), call))
+        self.happens(events.ReplyRequested(self.at, turn_id, prompt, tuple(rows)), *before, start)
         return self._index
 
     def writes(self, message: messages.AnyToRetell, line: int = 1, *, is_slow: bool = False) -> None:
@@ -151,6 +164,134 @@ def test_a_tool_that_outlives_its_turn_excuses_the_next(process: Watched) -> Non
     process.at = 9.0
     process.says(2, "Nine.")
     assert process.broken == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "broken"),
+    [
+        pytest.param([HOLD, HOLD], [], ["held once"], id="twice in a turn"),
+        pytest.param([HOLD, "Yes."], [HOLD], ["held once"], id="in two turns running"),
+        pytest.param([TOOL_HOLD, "Yes."], [HOLD], ["held once"], id="after a tool's"),
+        pytest.param([HOLD, "Yes."], [TOOL_HOLD], [], id="a tool's in the next turn"),
+    ],
+)
+def test_hold_lines_that_come_too_often_are_found(
+    process: Watched, first: list[str], second: list[str], broken: list[str]
+) -> None:
+    for turn_id, told in enumerate((first, second), start=1):
+        index = process.asks(turn_id)
+        for text in told:
+            process.says(turn_id, text)
+        process.happens(events.TranscriptUpdated(0.0, ()), commands.CancelReply(index, turn_id))
+    assert process.broken == broken
+
+
+@pytest.mark.parametrize(
+    ("read", "broken"),
+    [
+        pytest.param("We open.", [], id="without the hold line"),
+        pytest.param("One moment. We open.", ["as heard"], id="with the hold line"),
+        pytest.param("We open at nine.", ["as heard"], id="with words that nobody heard"),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+def test_a_history_with_what_was_not_heard_is_found(
+    process: Watched, read: str, broken: list[str], *, is_own: bool
+) -> None:
+    """The hold line was spoken by this process, or by one before it."""
+    if is_own:
+        index = process.asks(1)
+        process.says(1, HOLD)
+        process.happens(events.TranscriptUpdated(0.0, ()), commands.CancelReply(index, 1))
+    call = None if is_own else CallDetails("c", is_ongoing=True)
+    said = Utterance(YOU, "When?")
+    process.asks(2, rows=[said, Utterance(ME, f"{HOLD} We open.")], read=[said, Utterance(ME, read)], call=call)
+    assert process.broken == broken
+
+
+def test_a_history_without_the_callers_words_is_found(process: Watched) -> None:
+    process.asks(1, rows=[Utterance(YOU, "When?")])
+    assert process.broken == ["as heard"]
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "is_failed", "text", "action", "is_found"),
+    [
+        pytest.param("Yes.", DIGITS, False, "", DIGITS, False, id="its own action"),
+        pytest.param("Yes.", None, False, "", DIGITS, True, id="another turn's"),
+        pytest.param("Yes.", DIGITS, True, "", DIGITS, True, id="an action of a failed turn"),
+        pytest.param("", None, True, "I am sorry.", RESCUE, False, id="a rescue"),
+        pytest.param("", TRANSFER, True, "I am sorry.", TRANSFER, True, id="no rescue"),
+        pytest.param("Yes.", HangUp(), False, " ", HangUp(), True, id="a farewell without words"),
+        pytest.param("", None, True, "", None, True, id="a silent failure"),
+        pytest.param("We open", None, True, "We open. Sorry.", None, True, id="words said again"),
+        pytest.param("We open", None, True, " — sorry.", None, False, id="a closing line"),
+    ],
+)
+def test_turns_that_end_badly_are_found(
+    process: Watched,
+    said: str,
+    asked: Action | None,
+    text: str,
+    action: Action | None,
+    *,
+    is_failed: bool,
+    is_found: bool,
+) -> None:
+    index = process.asks(1)
+    if said:
+        process.says(1, said)
+    if asked:
+        process.happens(events.ReplyDrafted(0.0, index, asked))
+    process.says(1, text, is_final=True)
+    end = events.ReplyFailed(0.0, index, "Boom") if is_failed else events.ReplyFinished(0.0, index)
+    process.happens(end, commands.Say(1, text, is_final=True, action=action))
+    assert process.broken == (["ends well"] if is_found else [])
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_last_words_that_were_not_written_are_found(process: Watched, *, is_slow: bool) -> None:
+    index = process.asks(1)
+    process.says(1, "Yes.", is_slow=is_slow)
+    process.happens(events.ReplyFinished(0.0, index), commands.Say(1, "", is_final=True))
+    assert process.broken == ([] if is_slow else ["one final"])
+
+
+def test_a_reply_that_goes_on_though_it_was_cancelled_is_found(process: Watched) -> None:
+    index = process.asks(1)
+    process.asks(2, commands.CancelReply(index, 1))
+    process.happens(events.ReplyDrafted(0.0, index, Speech("at the same moment")))
+    assert process.broken == []
+    process.happens(events.ReplyDrafted(0.1, index, Speech("later")))
+    assert process.broken == ["one reply in flight"]
+
+
+def test_interruptions_whose_numbers_do_not_grow_are_found(process: Watched) -> None:
+    for number in (3, 4, 4):
+        process.writes(messages.AgentInterrupt(number, "Stop.", True))
+    assert process.broken == ["as the platform says"]
+
+
+def test_a_second_greeting_of_the_same_process_is_found(process: Watched) -> None:
+    process.says(0, "Hello.", is_final=True)
+    process.says(0, "", is_final=True, line=2)
+    assert process.broken == []
+    process.says(0, "Hello.", is_final=True, line=2)
+    assert process.broken == ["greeted once"]
+
+
+@pytest.mark.parametrize(
+    ("silence", "broken"), [(7.9, ["never closed"]), (8.0, []), (9.0, ["in time"])], ids=["alive", "silent", "held"]
+)
+def test_a_line_is_dropped_when_it_falls_silent_and_not_before(
+    process: Watched, silence: float, broken: list[str]
+) -> None:
+    process.happens(events.CallResumed(1.0))
+    process.happens(events.Pinged(2.0, 1))
+    drops = () if silence > 8.5 else (commands.DropLine("silent"),)
+    process.happens(events.DeadlinePassed(2.0 + silence, events.DeadlineKind.LINE), *drops)
+    process.happens(events.CallDisconnected(2.0 + silence))
+    assert process.broken == broken
 
 
 def test_turns_that_are_never_or_twice_settled_are_found(process: Watched) -> None:
