@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from service.simulator import retell_steps as steps
-from service.simulator.line import Dial, NotConnected, SimulatedLine, Socket
+from service.simulator.line import Dial, NotConnected, SimulatedLine
 from service.simulator.retell import RetellCall
 from service.simulator.retell_steps import Step
 from service.simulator.storm import rubbish
@@ -218,6 +218,3 @@ def told_of(scene: Scene, event: str) -> Mapping[str, object]:
         call |= {"call_status": "ended", "disconnection_reason": scene.reason or "user_hangup"}
         call |= {"start_timestamp": started, "end_timestamp": ended}
     return {"event": event, "call": call}
-
-
-__all__ = ["Moment", "Scene", "Socket", "told_of"]

@@ -118,16 +118,10 @@ class Storm:
             for call_id in () if watcher.is_dead else watcher.left():
                 self.findings.broken("settled once", call_id, "it has not ended in its process")
         for call_id, homes in self._told.items() if self._is_own_agent else ():
-            times, living = (
-                self.effects.times_concluded(call_id),
-                [home for home in homes if not self._was_killed(home)],
-            )
-            if times > len(homes) or (living and not times):
+            times = self.effects.times_concluded(call_id)
+            if times > len(homes) or (not times and any(home not in self._killed for home in homes)):
                 detail = f"after_call ran {times} times, and call_ended was posted to {len(homes)} processes"
                 self.findings.broken("told once", call_id, detail)
-
-    def _was_killed(self, home: Home) -> bool:
-        return home in self._killed
 
     def _outcome(self) -> Outcome:
         counts = self.counts
