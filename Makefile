@@ -56,6 +56,7 @@ test: .venv/setup-local .venv/setup-checks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/cuebox storm --seed 7 --minutes 2000 --jobs 2
 
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock: setup

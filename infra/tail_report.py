@@ -10,8 +10,8 @@ from rich.table import Table
 
 from infra.tail_run import Sample
 from infra.tail_theory import NEVER, best
-from service.simulator.model_times import Times, times
 from service.reporting.plots import line_plot, percentile_plot
+from service.simulator.model_times import Times, times
 
 _SHARES = (0.5, 0.95, 0.99)
 _BUDGETS = [step / 200 for step in range(25)]

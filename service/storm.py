@@ -25,22 +25,32 @@ _SETTLED = 5.0
 """Seconds until a process has warmed up."""
 _FORGOTTEN = 650.0
 """Seconds until a process has forgotten every call, of whose end it was never told."""
+_LONGEST = 300.0
+"""Seconds of this machine that an episode may take: more than ten times what one does."""
+
 _STAY = 70.0
 """About how long a call is, in seconds."""
 
 
 def play(plan: "Plan", number: int) -> "Episode":
     """Play one episode, the same each time. Raises SettingsError."""
+    from collections import Counter
     from datetime import UTC, datetime
 
+    from service.simulator.storm.episodes import Episode
     from service.simulator.storm.findings import Finding
     from service.simulator.storm.quiet import quietly
     from service.simulator.storm.scene import EPOCH
-    from service.virtual.loop import run
+    from service.virtual.loop import Deadlock, TasksLeft, run
+    from service.virtual.watchdog import Endless, no_longer_than
 
     began, before = time.process_time(), _sessions()
-    with quietly() as faults:
-        played = run(_blow(plan, number, faults), starts=datetime.fromtimestamp(EPOCH, UTC), seed=number)
+    try:
+        with quietly() as faults, no_longer_than(_LONGEST):
+            played = run(_blow(plan, number, faults), starts=datetime.fromtimestamp(EPOCH, UTC), seed=number)
+    except (Endless, Deadlock, TasksLeft) as error:
+        stuck = Finding("goes on", "", 0.0, f"{type(error).__name__}: {error}")
+        return Episode(number, 0.0, Counter(), "", [stuck])
     if (left := _sessions() - before) > 0 and not played.counts["killed"]:  # a killed process lets go of nothing
         played.findings.append(Finding("bounded", "", 0.0, f"the world is gone, and {left} of its calls are not"))
     played.cpu_seconds = time.process_time() - began

@@ -23,6 +23,7 @@ RULES = {
     "as the platform says": "Every frame is as the platform's reference says.",
     "tools answered": "A tool call that is shown has one result, unless its call ends or its process dies before.",
     "bounded": "Nothing is left of calls that are over: no state, no task, no timer.",
+    "goes on": "Time goes on: nobody waits for what never comes, or runs for ever.",
     "no fault": "Nothing of the service's own fails.",
 }
 
