@@ -127,13 +127,14 @@ class Ledger:
         own = {tool_call_id: wish for wish in self._wishes for tool_call_id in wish.ids}
         if not own and all(row.tool_call_id in self._known for row in history if isinstance(row, ToolCalled)):
             return
+        rows = zip(history, turns_of(history), strict=True)
+        calls = [(row, turn) for row, turn in rows if isinstance(row, ToolCalled)]
+        for row, turn in calls:  # its own first: a wish that counted too few turns would seem to be over
+            if row.tool_call_id in own:
+                own[row.tool_call_id].is_shown_at(turn, row.tool_call_id)
         answers: dict[str, ToolAnswered] | None = None
-        for row, turn in zip(history, turns_of(history), strict=True):
-            if not isinstance(row, ToolCalled):
-                continue
+        for row, turn in calls:
             if row.tool_call_id in self._known:
-                if row.tool_call_id in own:
-                    own[row.tool_call_id].is_shown_at(turn, row.tool_call_id)
                 continue
             self._known.add(row.tool_call_id)
             if (arguments := canonical(row.name, row.arguments)) is None:

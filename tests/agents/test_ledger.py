@@ -252,3 +252,14 @@ async def test_who_cancels_on_a_new_line_can_book_again() -> None:
     later = (*shown, caller("cancel it"), ToolCalled("own", "cancel", "{}"), agent("Done."), caller("book it again"))
     ledger.recall(later, as_spelled)
     assert wish(ledger, "book_monday", ledger.turn_of(later)) is not booked
+
+
+async def test_a_write_that_two_processes_tried_is_one_though_the_later_counted_fewer_turns() -> None:
+    ledger, (said, shown) = Ledger("call_1"), on_a_new_line()
+    ledger.recall(tuple(said), as_spelled)
+    first = await does(ledger, "book_tuesday", ledger.turn_of(tuple(said)), FAILED, "own")
+    ledger.made("own")
+    tried = (ToolCalled("tried-by-another", "book_tuesday", "{}"), ToolAnswered("tried-by-another", "", False))
+    later = (*shown, *tried, ToolCalled("own", "book_tuesday", "{}"), agent("It failed."), caller("try again"))
+    ledger.recall(later, as_spelled)
+    assert wish(ledger, "book_tuesday", ledger.turn_of(later)) is first
