@@ -44,7 +44,7 @@ def test_all_pass(tmp_path: Path) -> None:
 
 def test_some_fail_and_the_call_is_drawn(tmp_path: Path) -> None:
     told = cuebox(written(tmp_path, one=GOOD, parrot=BAD))
-    assert told.exit_code == 1
+    assert told.exit_code == 1, told.output
     assert "✗ A parrot" in told.output
     assert "✗ step 1: turn 1 should contain “Polly”, but is" in told.output
     assert "moment caller" in told.output
@@ -73,7 +73,7 @@ def test_results_for_machines(tmp_path: Path) -> None:
     calls.mkdir()
     written(calls, one=GOOD, parrot=BAD)
     told = cuebox(calls, "--junit", xml, "--json", as_json, "--report", report, "--repeat", "2")
-    assert told.exit_code == 1
+    assert told.exit_code == 1, told.output
     suite = ET.parse(xml).getroot()[0]  # noqa: S314  our own
     assert [(case.get("name"), len(case)) for case in suite] == [("one", 0), ("A parrot", 1)]
     found = json.loads(as_json.read_bytes())
@@ -106,8 +106,9 @@ STOPPED = "model: {answers: [{call: {stop: {}}, then: Stopped.}]}\nsteps: [{say:
 
 
 def agent_that(folder: Path, body: str, *, calls: int) -> Path:
-    """The scenarios of an agent whose tool does this."""
-    (folder / "scenarios").mkdir()
+    """The scenarios of an agent whose tool does this. No other test's agents are beside it."""
+    folder = folder / "agents" / "shop"
+    (folder / "scenarios").mkdir(parents=True)
     (folder / "prompt.md").write_text("Be kind.")
     (folder / "agent.toml").write_text('greeting = "Hello."\n[[targets]]\nmodel = "any"\n')
     (folder / "tools.py").write_text(AGENT % body)
@@ -119,8 +120,8 @@ def test_a_tool_that_never_ends_fails_its_scenario_and_is_named(
 ) -> None:
     monkeypatch.setattr("service.stage.LONGEST", 1.0)
     told = cuebox(agent_that(tmp_path, "while True: pass", calls=1))
-    assert told.exit_code == 1
-    assert f"it was not over after 1 s of this machine, at {tmp_path}/tools.py:9" in told.output
+    assert told.exit_code == 1, told.output
+    assert f"it was not over after 1 s of this machine, at {tmp_path}/agents/shop/tools.py:9" in told.output
 
 
 def test_a_process_that_dies_fails_what_it_played(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_process_that_dies_fails_what_it_played(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAIN", str(os.getpid()))
         told = cuebox(agent_that(tmp_path, body, calls=8), "--jobs", "2")
-    assert told.exit_code == 1
+    assert told.exit_code == 1, told.output
     assert "✓ call 0" in told.output
     assert "a process died that played calls: try it alone, cuebox simulate" in told.output
     assert told.output.splitlines()[-1].startswith("1 passed, 7 failed")
@@ -150,7 +151,7 @@ def test_an_interrupt_ends_all_without_a_traceback(jobs: str, tmp_path: Path) ->
 
 def test_where_all_had_to_be_skipped_nothing_has_passed(tmp_path: Path) -> None:
     told = cuebox(written(tmp_path, inside="model: none"), "--url", "ws://127.0.0.1:9")
-    assert told.exit_code == 1
+    assert told.exit_code == 1, told.output
     assert told.output.splitlines()[-1].startswith("0 passed, 1 skipped")
 
 
