@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from litestar import Litestar
@@ -42,6 +43,9 @@ from service.session import Session
 from service.settings import Settings
 from service.telemetry import Telemetry, create_telemetry
 from service.webhooks import webhook_route
+
+if TYPE_CHECKING:
+    from service.recording.recorder import Recorder
 
 
 class _LeanLitestar(Litestar):
@@ -113,13 +117,10 @@ def create_app(
     )
     choice = choice or (choice_of(settings) if agent is None else choice_of_one(agent))
     recorder = recorder_of(settings, choice.asked_by)
-    if recorder is not None:
-        choice = choice.heard_by(recorder.listening)
+    choice = choice if recorder is None else choice.heard_by(recorder.listening)
     for name in choice.overriding:
         structlog.get_logger().info("agent.overrides_shipped", agent=name)
-    telemetry = _telemetry(settings, retell, choice)
-    if recorder is not None:
-        telemetry.watch.show_to([*telemetry.watch.parts, recorder])
+    telemetry = _telemetry(settings, retell, choice, recorder)
     library = choice.library(telemetry.watch, partial(_on_change, telemetry), telemetry.watch.traceparent_of_tool)
     desk = _Desk(settings, retell, library, telemetry)
     calls = Calls(
@@ -130,20 +131,10 @@ def create_app(
     drain = Drain(calls, settings.drain_seconds, settings.idle_exit_seconds)
     _show(drain, telemetry)
     orders = Orders(library, calls, Roster(), choice.switches, drain)
+    onlooker = (lambda _: None) if recorder is None else recorder.line
+    routes = _routes(settings, retell, calls, desk, drain, readiness=readiness, telemetry=telemetry, onlooker=onlooker)
     return _LeanLitestar(
-        [
-            *_routes(
-                settings,
-                retell,
-                calls,
-                desk,
-                drain=drain,
-                readiness=readiness,
-                telemetry=telemetry,
-                onlooker=(lambda _: None) if recorder is None else recorder.line,
-            ),
-            *_playground(settings, choice),
-        ],
+        [*routes, *_playground(settings, choice)],
         lifespan=[
             *([] if recorder is None else [recorder.running]),
             partial(_lifespan, readiness, telemetry, library, calls),
@@ -153,17 +144,22 @@ def create_app(
         after_exception=[partial(_unanswered, telemetry)],
         openapi_config=None,
         logging_config=None,
-        state=State(
-            {"calls": calls, "drain": drain, "agents": library.names, "without_model": choice.without_model}
-            | {"metrics": telemetry.metrics, "spans": telemetry.spans, "watch": telemetry.watch}
-            | {"has_playground": _has_playground(settings)}
-        ),
+        state=State({"calls": calls, "drain": drain, "agents": library.names} | _told(settings, choice, telemetry)),
     )
 
 
-def _telemetry(settings: Settings, retell: Retell, choice: Choice) -> Telemetry:
+def _told(settings: Settings, choice: Choice, telemetry: Telemetry) -> dict[str, object]:
+    """What those who start it may ask of the app."""
+    seen = {"metrics": telemetry.metrics, "spans": telemetry.spans, "watch": telemetry.watch}
+    return {**seen, "without_model": choice.without_model, "has_playground": _has_playground(settings)}
+
+
+def _telemetry(settings: Settings, retell: Retell, choice: Choice, recorder: "Recorder | None") -> Telemetry:
     providers = {each.name: Provider.of(each.provider, each.address) for each in choice.endpoints}
-    return create_telemetry(settings, retell, choice.hashes, choice.targets, tools=choice.tools, providers=providers)
+    made = create_telemetry(settings, retell, choice.hashes, choice.targets, tools=choice.tools, providers=providers)
+    if recorder is not None:
+        made.watch.show_to([*made.watch.parts, recorder])
+    return made
 
 
 def _show(drain: Drain, telemetry: Telemetry) -> None:
@@ -177,8 +173,8 @@ def _routes(
     retell: Retell,
     calls: Calls,
     desk: _Desk,
-    *,
     drain: Drain,
+    *,
     readiness: Readiness,
     telemetry: Telemetry,
     onlooker: Callable[[str], Onlooker | None],
